@@ -1,0 +1,8 @@
+// Table of contents of engine.native._core.
+#include "bindings/register.hpp"
+
+PYBIND11_MODULE(_core, m) {
+  m.doc() = "Native core: decode, transform, pack and read. Use it through engine.native.";
+  veclip::bindings::register_status(m);
+  veclip::bindings::register_spans(m);
+}

@@ -1,0 +1,11 @@
+// One register_<thing> per translation unit; module.cpp calls them in order.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+namespace veclip::bindings {
+
+void register_status(pybind11::module_& m);
+void register_spans(pybind11::module_& m);
+
+}  // namespace veclip::bindings
