@@ -5,4 +5,5 @@ PYBIND11_MODULE(_core, m) {
   m.doc() = "Native core: decode, transform, pack and read. Use it through engine.native.";
   veclip::bindings::register_status(m);
   veclip::bindings::register_spans(m);
+  veclip::bindings::register_thread_pool(m);
 }

@@ -7,5 +7,6 @@ namespace veclip::bindings {
 
 void register_status(pybind11::module_& m);
 void register_spans(pybind11::module_& m);
+void register_thread_pool(pybind11::module_& m);
 
 }  // namespace veclip::bindings

@@ -37,9 +37,8 @@ void register_status(py::module_& m) {
   py::native_enum<Status> status(m, "Status", "enum.IntEnum", "Outcome of a native call, per image or per call.");
   for (const StatusEntry& entry : kStatusTable) status.value(upper(entry.name).c_str(), entry.status);
   status.finalize();
-  native_error = PyErr_NewExceptionWithDoc("engine.native.NativeError",
-                                           "A native call failed; `status` and `name` say how.",
-                                           PyExc_RuntimeError, nullptr);
+  native_error = PyErr_NewExceptionWithDoc(
+      "engine.native.NativeError", "A native call failed; `status` and `name` say how.", PyExc_RuntimeError, nullptr);
   m.attr("NativeError") = py::reinterpret_borrow<py::object>(native_error);
   m.def(
       "status_sentence", [](Status s) { return std::string(describe(s).sentence); }, py::arg("status"),
