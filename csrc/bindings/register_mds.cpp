@@ -30,6 +30,18 @@ SharedShard open_shard(const std::filesystem::path& path, const std::vector<std:
   return std::const_pointer_cast<mds::Shard>(shard);
 }
 
+SharedShard shard_from_bytes(const py::bytes& data, const std::vector<std::string>& names, const Sizes& sizes,
+                             const std::string& label) {
+  mds::Columns columns = to_columns(names, sizes);
+  const std::string_view view = data;
+  std::shared_ptr<const mds::Shard> shard;
+  run_unlocked([&] {
+    // A copy: the shard may outlive the interpreter's object, and batches of it are used without the GIL.
+    return mds::Shard::from_bytes({view.begin(), view.end()}, label, std::move(columns), shard);
+  });
+  return std::const_pointer_cast<mds::Shard>(shard);
+}
+
 std::vector<py::bytes> sample_values(const mds::Shard& shard, std::uint32_t index) {
   std::vector<Bytes> values(shard.columns().names.size());
   run_unlocked([&] { return shard.values(index, values.data()); });
@@ -60,6 +72,8 @@ void register_mds(py::module_& m) {
   py::class_<mds::Shard, SharedShard>(m, "MdsShard", "One memory-mapped MDS v2 shard whose offsets were checked.")
       .def(py::init(&open_shard), py::arg("path"), py::arg("column_names"), py::arg("column_sizes"),
            py::arg("expected_bytes") = py::none())
+      .def_static("from_bytes", &shard_from_bytes, py::arg("data"), py::arg("column_names"), py::arg("column_sizes"),
+                  py::arg("label"), "A shard that was decompressed into memory.")
       .def_property_readonly("samples", &mds::Shard::samples)
       .def_property_readonly("path", &mds::Shard::path)
       .def_property_readonly("nbytes", [](const mds::Shard& s) { return s.file().size(); })

@@ -12,7 +12,6 @@
 
 #include "core/byte_spans.hpp"
 #include "core/outcome.hpp"
-#include "mds/mapped_file.hpp"
 
 namespace veclip::mds {
 
@@ -30,11 +29,14 @@ class Shard {
   // `expected_bytes` is what the index says; another size on disk is kBadShard.
   static Outcome open(const std::string& path, Columns columns, std::optional<std::uint64_t> expected_bytes,
                       std::shared_ptr<const Shard>& out);
+  // A shard that is in memory already (decompressed); `name` stands in messages.
+  static Outcome from_bytes(std::vector<std::uint8_t> bytes, const std::string& name, Columns columns,
+                            std::shared_ptr<const Shard>& out);
 
   const Columns& columns() const noexcept { return columns_; }
   const std::string& path() const noexcept { return path_; }
   std::uint32_t samples() const noexcept { return samples_; }
-  Bytes file() const noexcept { return map_->bytes(); }
+  Bytes file() const noexcept { return file_; }
   Bytes config() const noexcept;  // the JSON between the offsets and the first sample
 
   // Values of sample i, one per column: `out` has room for columns().names.size() items.
@@ -43,14 +45,16 @@ class Shard {
   Outcome check() const;
 
  private:
-  Shard(std::string path, Columns columns, std::unique_ptr<MappedFile> map);
-  Outcome check_offsets();
+  Shard(std::string path, Columns columns, Bytes file, std::shared_ptr<const void> memory);
+  Outcome check_header();
+  Outcome sample(std::uint32_t i, Bytes& out) const;
   Outcome bad(const std::string& why) const { return {Status::kBadShard, path_ + ": " + why}; }
   std::uint32_t offset(std::uint32_t i) const noexcept;
 
   std::string path_;
   Columns columns_;
-  std::unique_ptr<MappedFile> map_;
+  Bytes file_;
+  std::shared_ptr<const void> memory_;  // what file_ points into
   std::uint32_t samples_ = 0;
 };
 

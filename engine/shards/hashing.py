@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from pathlib import Path
 
 from engine.errors import UserError
-from engine.native import hash_bytes
+from engine.native import hash_bytes, hash_file
 
 XXHASHES = ("xxh128", "xxh32", "xxh3_128", "xxh3_64", "xxh64")
 HASHES = tuple(sorted([*XXHASHES, *(a for a in hashlib.algorithms_guaranteed if not a.startswith("shake_"))]))
+
+
+_READ_BYTES = 1 << 20
 
 
 def check_hashes(names: Sequence[str]) -> tuple[str, ...]:
@@ -24,6 +28,17 @@ def check_hashes(names: Sequence[str]) -> tuple[str, ...]:
     if list(names) != sorted(set(names)):
         raise UserError(f"hashes {list(names)}: expected unique names in sorted order")
     return tuple(names)
+
+
+def file_digest(path: Path, name: str) -> str:
+    """Lower-case hex of a file, read in pieces."""
+    if name in XXHASHES:
+        return hash_file(path, name)
+    digest = hashlib.new(name, usedforsecurity=False)
+    with path.open("rb") as file:
+        while piece := file.read(_READ_BYTES):
+            digest.update(piece)
+    return digest.hexdigest()
 
 
 def hex_digest(data: bytes, name: str) -> str:
