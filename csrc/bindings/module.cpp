@@ -9,4 +9,6 @@ PYBIND11_MODULE(_core, m) {
   veclip::bindings::register_hash(m);
   veclip::bindings::register_mds(m);
   veclip::bindings::register_pack(m);
+  veclip::bindings::register_resample(m);
+  veclip::bindings::register_draws(m);
 }

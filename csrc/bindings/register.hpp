@@ -11,5 +11,7 @@ void register_thread_pool(pybind11::module_& m);
 void register_hash(pybind11::module_& m);
 void register_mds(pybind11::module_& m);
 void register_pack(pybind11::module_& m);
+void register_resample(pybind11::module_& m);
+void register_draws(pybind11::module_& m);
 
 }  // namespace veclip::bindings

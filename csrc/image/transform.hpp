@@ -1,0 +1,57 @@
+// CLIP's two image transforms as torchvision runs them on PIL images, into one [3, size, size] slot.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include "image/box.hpp"
+#include "image/resample.hpp"
+#include "image/types.hpp"
+
+namespace veclip {
+
+enum class PixelType { kUint8, kFloat32, kBfloat16 };
+
+constexpr std::size_t pixel_bytes(PixelType type) noexcept {
+  return type == PixelType::kUint8 ? 1 : type == PixelType::kFloat32 ? 4 : 2;
+}
+
+struct Normalisation {
+  std::array<double, kChannels> mean;
+  std::array<double, kChannels> std;
+};
+
+// What every 8-bit value becomes: ToTensor's x / 255, then Normalize's (x - mean) / std, each step rounded to float32.
+class PixelTables {
+ public:
+  explicit PixelTables(const Normalisation& normalisation) noexcept;
+  const float* float32(std::size_t channel) const noexcept { return float32_[channel].data(); }
+  // The same values rounded to the nearest bfloat16, ties to even; bit patterns.
+  const std::uint16_t* bfloat16(std::size_t channel) const noexcept { return bfloat16_[channel].data(); }
+
+ private:
+  std::array<std::array<float, 256>, kChannels> float32_;
+  std::array<std::array<std::uint16_t, 256>, kChannels> bfloat16_;
+};
+
+struct TransformSpec {
+  int size = 224;
+  PixelType type = PixelType::kUint8;
+  PassOrder order = PassOrder::kPillow11;
+  const PixelTables* tables = nullptr;  // not needed for kUint8
+
+  std::size_t slot_bytes() const noexcept {
+    return kChannels * static_cast<std::size_t>(size) * static_cast<std::size_t>(size) * pixel_bytes(type);
+  }
+};
+
+// torchvision's resized_crop: cut the box out, then resize it to size x size (bicubic, antialiased).
+// kBadArgument if the box is empty or not inside the image.
+Status crop_and_resize(const ImageView& in, const Box& box, const TransformSpec& spec, ResizeScratch& scratch,
+                       void* slot) noexcept;
+
+// torchvision's Resize(size) + CenterCrop(size): the shorter side becomes `size`.
+Status resize_and_centre_crop(const ImageView& in, const TransformSpec& spec, ResizeScratch& scratch,
+                              void* slot) noexcept;
+
+}  // namespace veclip

@@ -1,0 +1,24 @@
+"""Random draws as pure functions of (run seed, epoch, sample key); the C++ core draws the same."""
+
+from engine.draws.crop import crop_box, crop_boxes
+from engine.draws.philox import (
+    CAPTION,
+    CROP,
+    below,
+    caption_words,
+    draw_words,
+    philox4x32,
+    uniform,
+)
+
+__all__ = [
+    "CAPTION",
+    "CROP",
+    "below",
+    "caption_words",
+    "crop_box",
+    "crop_boxes",
+    "draw_words",
+    "philox4x32",
+    "uniform",
+]
