@@ -11,7 +11,7 @@ constexpr std::uint32_t kTries = 10;
 // Python's round() gives halves to the even neighbour, as the default rounding mode does.
 double python_round(double value) noexcept { return std::nearbyint(value); }
 
-// Where even the largest possible image side would be exceeded, no int conversion is tried.
+// Compared as doubles: a wide ratio can give sides that no int holds.
 bool fits(double side, int limit) noexcept { return side > 0 && side <= limit; }
 
 Box centred(int width, int height, int box_width, int box_height) noexcept {
