@@ -1,0 +1,77 @@
+"""The source arguments that all command lines share."""
+
+from __future__ import annotations
+
+import argparse
+
+from engine.errors import UserError
+from engine.sources.options import MAX_IMAGE_BYTES, SourceOptions
+
+FORMAT_NAMES = ("auto", "webdataset", "table")
+
+
+def add_source_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the positional inputs and an argument group `input`."""
+    parser.add_argument(
+        "inputs", nargs="+", metavar="INPUT",
+        help="files, folders, globs or brace patterns ('data/{00000..00099}.tar'), local or fsspec URLs (s3, gs, hf, http)",
+    )  # fmt: skip
+    group = parser.add_argument_group("input")
+    group.add_argument("--format", default="auto", choices=FORMAT_NAMES, help="default: found by looking at the input")
+    group.add_argument(
+        "--caption", action="append", default=[], metavar="NAME=FIELD",
+        help="a caption source and where its texts stand; repeatable. FIELD: a tar extension or column (txt), a JSON entry "
+        "(json:re_caption), an item of several (caption[0], caption[1:]), alternatives (txt|json:caption)",
+    )  # fmt: skip
+    group.add_argument(
+        "--score", action="append", default=[], metavar="NAME=FIELD",
+        help="CLIP scores of a caption source, one per caption; repeatable",
+    )  # fmt: skip
+    group.add_argument("--image-column", metavar="NAME", help="column with the image bytes or the image path")
+    group.add_argument("--image-root", metavar="DIR", help="folder that the image paths of a table start from")
+    group.add_argument(
+        "--key-column", metavar="FIELD", help="the sample key (json:url); default: the source's own key or image path"
+    )
+    group.add_argument(
+        "--only-keys", metavar="FILE", help="take only the keys or image names in this file, one a line (a split list)"
+    )
+    group.add_argument(
+        "--rows-per-unit", type=int, default=2000, metavar="N", help="images per work unit of a table (default 2000)"
+    )
+    group.add_argument(
+        "--max-image-bytes", type=int, default=MAX_IMAGE_BYTES, metavar="N",
+        help="reject larger image files (default 32 MiB)",
+    )  # fmt: skip
+
+
+def source_options(args: argparse.Namespace) -> SourceOptions:
+    """The options that the parsed arguments stand for.
+
+    Raises:
+        UserError: `--caption` or `--score` is not NAME=FIELD, or names a source twice.
+    """
+    return SourceOptions(
+        inputs=tuple(args.inputs),
+        format=args.format,
+        captions=parse_pairs(args.caption, "--caption"),
+        scores=parse_pairs(args.score, "--score"),
+        image_column=args.image_column,
+        image_root=args.image_root,
+        key_column=args.key_column,
+        only_keys=args.only_keys,
+        rows_per_unit=args.rows_per_unit,
+        max_image_bytes=args.max_image_bytes,
+    )
+
+
+def parse_pairs(texts: list[str], option: str) -> dict[str, str]:
+    """`NAME=FIELD` arguments as a mapping, in order."""
+    pairs: dict[str, str] = {}
+    for text in texts:
+        name, equals, field = text.partition("=")
+        if not (name and equals and field):
+            raise UserError(f"{option} {text}: expected NAME=FIELD, e.g. {option} alttext=txt")
+        if name in pairs:
+            raise UserError(f"{option} {name}: given twice; alternatives of one source are written with |")
+        pairs[name] = field
+    return pairs

@@ -1,0 +1,75 @@
+"""Image files that a table names: found in a folder, never outside of it."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from engine.errors import UserError
+from engine.sources.assemble import SampleError, too_large
+from engine.sources.storage import exists, is_url, join, list_dir, open_binary, parent
+
+
+def find_root(table: str, first_image: str, given: str | None) -> str:
+    """The folder that image paths start from: the table's own, or one beside it (`images/`).
+
+    Raises:
+        UserError: the first image of the table is in none of them.
+    """
+    if given is not None:
+        return given
+    folder = parent(table)
+    beside = [entry.path for entry in list_dir(folder) if entry.is_dir]
+    for root in (folder, *beside):
+        if safe_path(first_image) and _is_file(join(root, first_image)):
+            return root
+    raise UserError(
+        f"{table}: its first image {first_image!r} is neither in {folder} nor in a folder in it; "
+        f"name the folder of the images with --image-root"
+    )
+
+
+def _is_file(path: str) -> bool:
+    return exists(path) if is_url(path) else os.path.isfile(path)
+
+
+def safe_path(path: str) -> bool:
+    """Whether a relative path stays below where it starts."""
+    parts = path.replace("\\", "/").split("/")
+    return bool(path) and "\0" not in path and not is_url(path) and not path.startswith("/") and ".." not in parts
+
+
+def read_image(root: str, path: object, max_bytes: int) -> bytes:
+    """The bytes of an image file under `root`.
+
+    Raises:
+        SampleError: no path, a path (or link) that leaves `root`, no such file, or over `max_bytes`.
+    """
+    if not isinstance(path, str) or not path:
+        raise SampleError("no_image", "the row names no image")
+    if not safe_path(path):
+        raise SampleError("unsafe_path", f"the image path {path!r} leaves the folder {root}")
+    full = join(root, path)
+    if is_url(full):
+        return _read_url(full, max_bytes)
+    try:
+        if os.path.commonpath([os.path.realpath(root), os.path.realpath(full)]) != os.path.realpath(root):
+            raise SampleError("unsafe_path", f"the image {path!r} is a link that leaves the folder {root}")
+        # a named pipe would block for ever
+        status = os.stat(full)
+        if not stat.S_ISREG(status.st_mode):
+            raise SampleError("image_missing", f"{path} is not a file")
+        if status.st_size > max_bytes:
+            raise too_large(status.st_size, max_bytes)
+        with open(full, "rb") as stream:
+            return stream.read(max_bytes + 1)
+    except (OSError, ValueError) as error:
+        raise SampleError("image_missing", f"{path}: {error}") from None
+
+
+def _read_url(url: str, max_bytes: int) -> bytes:
+    try:
+        with open_binary(url) as stream:
+            return stream.read(max_bytes + 1)
+    except (OSError, UserError) as error:
+        raise SampleError("image_missing", str(error)) from None

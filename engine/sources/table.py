@@ -1,0 +1,115 @@
+"""A folder of images and a text table (csv, tsv, jsonl): image path and captions, one or several rows per image."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from engine.records import Record, Reject
+from engine.sources.assemble import Assembler, Sample, SampleError, reject
+from engine.sources.base import Source, Unit
+from engine.sources.images import read_image
+from engine.sources.rows import Row, RowFormat, fetch_rows, read_rows
+from engine.sources.storage import base_name, open_binary
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table, how to read it, and where its images are."""
+
+    path: str
+    rows: RowFormat
+    image_column: str
+    image_root: str
+
+
+class TableSource(Source):
+    """Tables; a work unit is a chunk of `rows_per_unit` images.
+
+    All rows of one image make one sample, wherever they stand: a first pass over the table (`units`) notes the offset
+    of every row by image, 16 bytes a row beside the image names.
+    """
+
+    format = "table"
+
+    def __init__(self, tables: list[Table], assembler: Assembler, rows_per_unit: int) -> None:
+        """`tables` in input order."""
+        super().__init__(assembler)
+        self.tables = tables
+        self.rows_per_unit = rows_per_unit
+
+    def units(self) -> list[Unit]:
+        """Chunks of images in the order in which the tables first name them."""
+        return [unit for number, table in enumerate(self.tables) for unit in self._units(number, table)]
+
+    def _units(self, number: int, table: Table) -> list[Unit]:
+        groups = group_rows(table)
+        starts = range(0, len(groups), self.rows_per_unit)
+        return [
+            Unit(
+                f"{base_name(table.path)}[{start}:{min(start + self.rows_per_unit, len(groups))}]",
+                table.path,
+                (number, groups[start : start + self.rows_per_unit]),
+            )
+            for start in starts
+        ]
+
+    def read(self, unit: Unit) -> Iterator[Record | Reject]:
+        """One record or reject per image of the unit."""
+        number, groups = unit.payload
+        table = self.tables[number]
+        offsets = [offset for group in groups for offset in group]
+        with open_binary(table.path) as stream:
+            rows = fetch_rows(stream, table.rows, offsets)
+            for group in groups:
+                result = self._result(table, [next(rows) for _ in group])
+                if result is not None:
+                    yield result
+
+    def _result(self, table: Table, rows: list[Row]) -> Record | Reject | None:
+        where = f"{table.path}@{rows[0].offset}"
+        image = rows[0].cells.get(table.image_column)
+        if rows[0].problem:
+            return reject("", "bad_row", rows[0].problem, where)
+        names = (base_name(image),) if isinstance(image, str) and image else ()
+        sample = Sample(image, None, merge_cells([row.cells for row in rows]), where, names=names)
+        if not self.assembler.wanted(sample):
+            return None
+        try:
+            sample.image = read_image(table.image_root, image, self.assembler.max_image_bytes)
+        except SampleError as error:
+            sample.problem = (error.code, error.message)
+        return self.assembler.assemble(sample)
+
+
+def group_rows(table: Table) -> list[array[int]]:
+    """Offsets of the rows of each image, images in order of appearance; a row without image stands alone."""
+    groups: list[array[int]] = []
+    group_of: dict[str, int] = {}
+    for row in read_rows(table.path, table.rows):
+        image = row.cells.get(table.image_column)
+        position = group_of.get(image) if isinstance(image, str) and image else None
+        if position is not None:
+            groups[position].append(row.offset)
+            continue
+        if isinstance(image, str) and image:
+            group_of[image] = len(groups)
+        groups.append(array("q", [row.offset]))
+    return groups
+
+
+def merge_cells(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Cells of the rows of one image: several rows give lists, in row order."""
+    if len(rows) == 1:
+        return dict(rows[0])
+    merged: dict[str, Any] = {}
+    for name, pairs in groupby(sorted(((n, i) for i, row in enumerate(rows) for n in row)), key=lambda p: p[0]):
+        values: list[Any] = []
+        for _, index in pairs:
+            value = rows[index][name]
+            values.extend(value if isinstance(value, list) else [value])
+        merged[name] = values
+    return merged

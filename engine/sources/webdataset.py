@@ -1,0 +1,119 @@
+"""webdataset: tars whose neighbouring members with the same name up to the first dot are one sample."""
+
+from __future__ import annotations
+
+import gzip
+import re
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO, cast
+
+from engine.records import Record, Reject
+from engine.sources.assemble import Assembler, Sample
+from engine.sources.base import Source, Unit
+from engine.sources.options import MAX_TEXT_BYTES
+from engine.sources.storage import base_name, open_binary
+from engine.sources.tarstream import Member, TarError, TarStream
+
+IMAGE_FIELDS = ("jpg", "jpeg", "png", "webp")
+TAR_NAMES = (".tar", ".tar.gz", ".tgz", ".tar.zst")
+# The rule of webdataset's `base_plus_ext`: folders belong to the key, the first dot of the file name ends it.
+_NAME = re.compile(r"((?:.*/|)[^.]+)[.]([^/]*)", re.DOTALL)
+# zstd frames may ask for windows of gigabytes; 128 MiB is what `zstd --long` needs.
+ZSTD_WINDOW_BYTES = 1 << 27
+
+
+class WebDatasetSource(Source):
+    """Tars, one work unit each."""
+
+    format = "webdataset"
+
+    def __init__(self, paths: list[str], assembler: Assembler) -> None:
+        """`paths` are the tars in input order."""
+        super().__init__(assembler)
+        self.paths = paths
+
+    def units(self) -> list[Unit]:
+        """One unit per tar."""
+        return [Unit(base_name(path), path, path) for path in self.paths]
+
+    def read(self, unit: Unit) -> Iterator[Record | Reject]:
+        """Samples in the order of the tar."""
+        for sample in self._samples(unit.where):
+            result = self.assembler.assemble(sample)
+            if result is not None:
+                yield result
+
+    def _samples(self, path: str) -> Iterator[Sample]:
+        current: Sample | None = None
+        try:
+            with open_tar(path) as stream:
+                tar = TarStream(stream)
+                for member in tar:
+                    split = split_name(member)
+                    if split is None:
+                        continue
+                    key, field = split
+                    if current is None or current.key != key:
+                        if current is not None:
+                            yield current
+                        current = Sample(key, None, {}, f"{path}#{key}")
+                    self._add(current, field, member, tar)
+        except (TarError, OSError, EOFError, zlib.error) as error:
+            yield broken(path, current, error)
+            return
+        if current is not None:
+            yield current
+
+    def _add(self, sample: Sample, field: str, member: Member, tar: TarStream) -> None:
+        is_image = field in IMAGE_FIELDS
+        if sample.problem or not (is_image or field in self.assembler.fields):
+            return
+        limit = self.assembler.max_image_bytes if is_image else MAX_TEXT_BYTES
+        if ".." in member.name.split("/") or member.name.startswith("/"):
+            sample.problem = ("unsafe_path", f"the member name {member.name!r} leaves the archive")
+        elif not member.is_file:
+            sample.problem = ("not_a_file", f"{member.name} is a link or a device")
+        elif (sample.image is not None) if is_image else field in sample.fields:
+            sample.problem = ("duplicate_field", f"the field {field} stands there twice")
+        elif member.size > limit:
+            code = "image_too_large" if is_image else "field_too_large"
+            sample.problem = (code, f"{member.name} has {member.size:,} bytes; the limit is {limit:,}")
+        elif is_image:
+            sample.image = tar.read()
+        else:
+            sample.fields[field] = tar.read()
+
+
+def split_name(member: Member) -> tuple[str, str] | None:
+    """Key and field (lower case) of a member, `None` for folders and names without extension."""
+    match = _NAME.fullmatch(member.name)
+    if member.is_dir or match is None:
+        return None
+    return match[1], match[2].lower()
+
+
+def broken(path: str, current: Sample | None, error: Exception) -> Sample:
+    """The sample at which an archive breaks off, or a stand-in where there is none."""
+    code = error.code if isinstance(error, TarError) else "tar_damaged"
+    sample = current or Sample(base_name(path), None, {}, path)
+    sample.problem = (code, str(error) or type(error).__name__)
+    return sample
+
+
+@contextmanager
+def open_tar(path: str) -> Iterator[BinaryIO]:
+    """The bytes of a tar, unpacked while they are read."""
+    with open_binary(path) as raw:
+        if path.endswith((".gz", ".tgz")):
+            with gzip.GzipFile(fileobj=raw) as unpacked:
+                yield cast(BinaryIO, unpacked)
+        elif path.endswith(".zst"):
+            import zstandard
+
+            unpacker = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW_BYTES)
+            with unpacker.stream_reader(raw, read_across_frames=True) as reader:
+                yield cast(BinaryIO, reader)
+        else:
+            yield raw
