@@ -35,7 +35,7 @@ def extension() -> Pybind11Extension:
         "engine.native._core",
         sorted(glob("csrc/**/*.cpp", recursive=True)),
         include_dirs=["csrc"],
-        libraries=["jpeg", "png", "webp", "webpdemux"],
+        libraries=["jpeg", "webp", "webpdemux", "z"],
         depends=[*glob("csrc/**/*.hpp", recursive=True), EXPORTS, "setup.py"],
         cxx_std=20,
         # No contraction: resampling coefficients must be the same doubles that Pillow computes.

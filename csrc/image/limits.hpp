@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "core/status.hpp"
+
 namespace veclip {
 
 // Checked against the header before memory that grows with the announced size is taken.
@@ -11,6 +13,14 @@ struct Limits {
   int max_side = 16'384;
   std::int64_t max_bytes = 32ll << 20;
 };
+
+// 64 bits, because some headers announce more than an int holds.
+constexpr Status check_size(std::int64_t width, std::int64_t height, const Limits& limits) noexcept {
+  if (width <= 0 || height <= 0) return Status::kCorrupt;
+  if (width > limits.max_side || height > limits.max_side) return Status::kSideTooLarge;
+  if (width * height > limits.max_pixels) return Status::kTooManyPixels;
+  return Status::kOk;
+}
 
 enum class ImageFormat : std::uint8_t { kJpeg, kPng, kWebp };
 
