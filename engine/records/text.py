@@ -17,8 +17,8 @@ def clean_caption(value: object) -> tuple[str, str | None]:
         value: what stood in the source: str, or UTF-8 bytes.
 
     Returns:
-        `(text, None)` if usable, `(head, "caption_cut")` if it was over `MAX_CAPTION_CHARS`, and `("", code)` if it
-        must be dropped. White space at both ends is removed, nothing else is changed.
+        `(text, None)` if usable, `(head, "caption_cut")` if it was over `MAX_CAPTION_CHARS`, and `("", code)`
+        if it must be dropped. White space at both ends is removed, nothing else is changed.
     """
     if isinstance(value, bytes):
         # utf-8-sig: text files made on Windows start with a byte order mark

@@ -40,8 +40,8 @@ class Record:
 class Reject:
     """One sample that did not make it: a row of `rejects.parquet`.
 
-    `stage` is the room that refused it (`source`, `image`, `pack`), `code` a key of `REJECT_CODES`, `where` the
-    file and member or row it came from.
+    `stage` is the room that refused it (`source`, `image`, `pack`), `code` a key of `REJECT_CODES` or a
+    native status in lower case, `where` the file and member or row it came from.
     """
 
     key: str

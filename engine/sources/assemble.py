@@ -177,7 +177,8 @@ def as_score(value: Any, source: str) -> float | None:
     try:
         return float(value)
     except (TypeError, ValueError, OverflowError):
-        raise SampleError("bad_score", f"{source}: the score {printable(repr(value), 40)} is no number") from None
+        shown = printable(repr(value), 40)
+        raise SampleError("bad_score", f"{source}: the score {shown} is no number") from None
 
 
 def parse_json(value: bytes | str, name: str) -> Any:

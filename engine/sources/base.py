@@ -13,10 +13,10 @@ from engine.sources.assemble import Assembler
 
 @dataclass(frozen=True)
 class Unit:
-    """A piece of work that one process reads from start to end: an input shard or a chunk of a table's images.
+    """What one process reads from start to end: an input shard or a chunk of a table's images.
 
     Attributes:
-        name: unique within the source and stable: the file's name, with a range where a file has several units.
+        name: stable; the file's name, with a range where a file has several units.
         where: the path or URL, for messages.
         payload: what the source needs to find the samples again; picklable.
     """

@@ -7,37 +7,40 @@ import argparse
 from engine.errors import UserError
 from engine.sources.options import MAX_IMAGE_BYTES, SourceOptions
 
-FORMAT_NAMES = ("auto", "webdataset", "table")
+# As in `engine.sources.detect.FORMATS`, written out so that `--help` need not load pyarrow.
+FORMAT_NAMES = ("auto", "webdataset", "img2dataset", "parquet", "huggingface", "table")
 
 
 def add_source_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the positional inputs and an argument group `input`."""
     parser.add_argument(
         "inputs", nargs="+", metavar="INPUT",
-        help="files, folders, globs or brace patterns ('data/{00000..00099}.tar'), local or fsspec URLs (s3, gs, hf, http)",
+        help="files, folders, globs, brace patterns ('data/{00000..00099}.tar'); local or URLs (s3, gs, hf, http)",
     )  # fmt: skip
     group = parser.add_argument_group("input")
-    group.add_argument("--format", default="auto", choices=FORMAT_NAMES, help="default: found by looking at the input")
+    group.add_argument("--format", default="auto", choices=FORMAT_NAMES, help="default: found by looking")
     group.add_argument(
         "--caption", action="append", default=[], metavar="NAME=FIELD",
-        help="a caption source and where its texts stand; repeatable. FIELD: a tar extension or column (txt), a JSON entry "
-        "(json:re_caption), an item of several (caption[0], caption[1:]), alternatives (txt|json:caption)",
+        help="a caption source and where its texts stand; repeatable. FIELD: a tar extension or column (txt), "
+        "a JSON entry (json:re_caption), some of several (caption[0], caption[1:]), alternatives (txt|alt)",
     )  # fmt: skip
     group.add_argument(
         "--score", action="append", default=[], metavar="NAME=FIELD",
         help="CLIP scores of a caption source, one per caption; repeatable",
     )  # fmt: skip
     group.add_argument("--image-column", metavar="NAME", help="column with the image bytes or the image path")
-    group.add_argument("--image-root", metavar="DIR", help="folder that the image paths of a table start from")
+    group.add_argument("--image-root", metavar="DIR", help="folder that a table's image paths start from")
     group.add_argument(
-        "--key-column", metavar="FIELD", help="the sample key (json:url); default: the source's own key or image path"
+        "--key-column", metavar="FIELD",
+        help="the sample key, e.g. json:url; default: the source's own key or the image path",
+    )  # fmt: skip
+    group.add_argument(
+        "--only-keys", metavar="FILE", help="take only the keys or image names in this file, one a line"
     )
     group.add_argument(
-        "--only-keys", metavar="FILE", help="take only the keys or image names in this file, one a line (a split list)"
-    )
-    group.add_argument(
-        "--rows-per-unit", type=int, default=2000, metavar="N", help="images per work unit of a table (default 2000)"
-    )
+        "--rows-per-unit", type=int, default=2000, metavar="N",
+        help="images per work unit where the input has no shards of its own (default 2000)",
+    )  # fmt: skip
     group.add_argument(
         "--max-image-bytes", type=int, default=MAX_IMAGE_BYTES, metavar="N",
         help="reject larger image files (default 32 MiB)",

@@ -22,7 +22,7 @@ def expand_inputs(inputs: Iterable[str]) -> list[str]:
     """
     found = [path for pattern in inputs for one in expand_braces(pattern) for path in _expand_one(one)]
     if not found:
-        raise UserError("no input given; expected files, folders or patterns such as 'data/{00000..00099}.tar'")
+        raise UserError("no input given; expected files, folders or patterns: 'data/{00000..00099}.tar'")
     return found
 
 
@@ -55,7 +55,7 @@ def _expand_one(path: str) -> list[str]:
         return [path]
     found = sorted(glob.glob(path, recursive=True))
     if not found:
-        raise UserError(f"{path}: no such file or folder; expected an input file, a folder, or a pattern that matches some")
+        raise UserError(f"{path}: no such file or folder, and no pattern that matches any; check the path")
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from functools import lru_cache
 
 from engine.errors import UserError
 from engine.sources.assemble import SampleError, too_large
@@ -36,7 +37,7 @@ def _is_file(path: str) -> bool:
 def safe_path(path: str) -> bool:
     """Whether a relative path stays below where it starts."""
     parts = path.replace("\\", "/").split("/")
-    return bool(path) and "\0" not in path and not is_url(path) and not path.startswith("/") and ".." not in parts
+    return bool(parts[0]) and ".." not in parts and "\0" not in path and not is_url(path)
 
 
 def read_image(root: str, path: object, max_bytes: int) -> bytes:
@@ -53,7 +54,8 @@ def read_image(root: str, path: object, max_bytes: int) -> bytes:
     if is_url(full):
         return _read_url(full, max_bytes)
     try:
-        if os.path.commonpath([os.path.realpath(root), os.path.realpath(full)]) != os.path.realpath(root):
+        real_root = _real_root(root)
+        if os.path.commonpath([real_root, os.path.realpath(full)]) != real_root:
             raise SampleError("unsafe_path", f"the image {path!r} is a link that leaves the folder {root}")
         # a named pipe would block for ever
         status = os.stat(full)
@@ -65,6 +67,11 @@ def read_image(root: str, path: object, max_bytes: int) -> bytes:
             return stream.read(max_bytes + 1)
     except (OSError, ValueError) as error:
         raise SampleError("image_missing", f"{path}: {error}") from None
+
+
+@lru_cache(maxsize=8)
+def _real_root(root: str) -> str:
+    return os.path.realpath(root)
 
 
 def _read_url(url: str, max_bytes: int) -> bytes:

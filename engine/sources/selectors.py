@@ -1,10 +1,10 @@
 """Selectors: how a caption, a score or a key is found among the fields of a sample.
 
-    txt                   the field (tar member's extension, column) `txt`
-    json:re_caption       the entry `re_caption` of the JSON field `json`; dots lead further down (`json:meta.alt`)
-    syn.json:syn_text[0]  the first item of a list; `[1:]`, `[:3]`, `[-1]` as in Python
-    caption[1:]           a column or field with several values (a list, or several rows of one image)
-    txt|json:caption      the first alternative that the sample has
+txt                   the field (tar member's extension, column) `txt`
+json:re_caption       the entry `re_caption` of the JSON field `json`; dots lead down (`json:meta.alt`)
+syn.json:syn_text[0]  the first item of a list; `[1:]`, `[:3]`, `[-1]` as in Python
+caption[1:]           a column or field with several values (a list, or several rows of one image)
+txt|json:caption      the first alternative that the sample has
 """
 
 from __future__ import annotations

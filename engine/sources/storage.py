@@ -62,7 +62,7 @@ def filesystem(url: str) -> tuple[Any, str]:
             f"{url}: reading {protocol}:// needs a package that is not installed: pip install {package}"
         ) from None
     except ValueError as error:
-        raise UserError(f"{url}: {error}; expected a local path or an fsspec URL (s3, gs, hf, http)") from None
+        raise UserError(f"{url}: {error}; expected a path or an fsspec URL (s3, gs, hf, http)") from None
 
 
 def open_binary(path: str) -> BinaryIO:

@@ -1,27 +1,25 @@
-"""A folder of images and a text table (csv, tsv, jsonl): image path and captions, one or several rows per image."""
+"""A folder of images and a text table (csv, tsv, jsonl): image path and captions, a row or more per image."""
 
 from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any
 
 from engine.records import Record, Reject
 from engine.sources.assemble import Assembler, Sample, SampleError, reject
 from engine.sources.base import Source, Unit
 from engine.sources.images import read_image
-from engine.sources.rows import Row, RowFormat, fetch_rows, read_rows
-from engine.sources.storage import base_name, open_binary
+from engine.sources.rows import Row, RowReader
+from engine.sources.storage import base_name
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table, how to read it, and where its images are."""
+    """A table and where its images are."""
 
-    path: str
-    rows: RowFormat
+    reader: RowReader
     image_column: str
     image_root: str
 
@@ -29,8 +27,8 @@ class Table:
 class TableSource(Source):
     """Tables; a work unit is a chunk of `rows_per_unit` images.
 
-    All rows of one image make one sample, wherever they stand: a first pass over the table (`units`) notes the offset
-    of every row by image, 16 bytes a row beside the image names.
+    All rows of one image make one sample, wherever they stand: a first pass over the table (`units`) notes
+    the position of every row by image.
     """
 
     format = "table"
@@ -50,8 +48,8 @@ class TableSource(Source):
         starts = range(0, len(groups), self.rows_per_unit)
         return [
             Unit(
-                f"{base_name(table.path)}[{start}:{min(start + self.rows_per_unit, len(groups))}]",
-                table.path,
+                f"{base_name(table.reader.path)}[{start}:{min(start + self.rows_per_unit, len(groups))}]",
+                table.reader.path,
                 (number, groups[start : start + self.rows_per_unit]),
             )
             for start in starts
@@ -61,16 +59,14 @@ class TableSource(Source):
         """One record or reject per image of the unit."""
         number, groups = unit.payload
         table = self.tables[number]
-        offsets = [offset for group in groups for offset in group]
-        with open_binary(table.path) as stream:
-            rows = fetch_rows(stream, table.rows, offsets)
-            for group in groups:
-                result = self._result(table, [next(rows) for _ in group])
-                if result is not None:
-                    yield result
+        rows = table.reader.fetch([position for group in groups for position in group])
+        for group in groups:
+            result = self._result(table, sorted((next(rows) for _ in group), key=lambda row: row.order))
+            if result is not None:
+                yield result
 
     def _result(self, table: Table, rows: list[Row]) -> Record | Reject | None:
-        where = f"{table.path}@{rows[0].offset}"
+        where = f"{table.reader.path}@{rows[0].position}"
         image = rows[0].cells.get(table.image_column)
         if rows[0].problem:
             return reject("", "bad_row", rows[0].problem, where)
@@ -86,18 +82,18 @@ class TableSource(Source):
 
 
 def group_rows(table: Table) -> list[array[int]]:
-    """Offsets of the rows of each image, images in order of appearance; a row without image stands alone."""
+    """Positions of the rows of each image, in order of appearance; a row without image stands alone."""
     groups: list[array[int]] = []
     group_of: dict[str, int] = {}
-    for row in read_rows(table.path, table.rows):
+    for row in table.reader.rows():
         image = row.cells.get(table.image_column)
         position = group_of.get(image) if isinstance(image, str) and image else None
         if position is not None:
-            groups[position].append(row.offset)
+            groups[position].append(row.position)
             continue
         if isinstance(image, str) and image:
             group_of[image] = len(groups)
-        groups.append(array("q", [row.offset]))
+        groups.append(array("q", [row.position]))
     return groups
 
 
@@ -106,10 +102,7 @@ def merge_cells(rows: list[dict[str, Any]]) -> dict[str, Any]:
     if len(rows) == 1:
         return dict(rows[0])
     merged: dict[str, Any] = {}
-    for name, pairs in groupby(sorted(((n, i) for i, row in enumerate(rows) for n in row)), key=lambda p: p[0]):
-        values: list[Any] = []
-        for _, index in pairs:
-            value = rows[index][name]
-            values.extend(value if isinstance(value, list) else [value])
-        merged[name] = values
+    for row in rows:
+        for name, value in row.items():
+            merged.setdefault(name, []).extend(value if isinstance(value, list) else [value])
     return merged

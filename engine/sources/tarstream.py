@@ -1,6 +1,6 @@
 """Tar members as a stream: bounded memory whatever the headers say, and no damage goes unnoticed.
 
-`tarfile` ends silently at a damaged header and reads extended headers of any size into memory; here both are errors.
+`tarfile` ends silently at a damaged header and reads extended headers of any size; here both are errors.
 Formats: ustar, GNU (long names, base-256 sizes), pax (path, size). Nothing is ever extracted.
 """
 
@@ -106,7 +106,8 @@ class TarStream:
             parts.append(part)
             missing -= len(part)
         if missing:
-            raise TarError("tar_truncated", f"the archive ends at byte {self._position:,}, {missing:,} bytes too early")
+            message = f"the archive ends at byte {self._position:,}, {missing:,} bytes too early"
+            raise TarError("tar_truncated", message)
         return b"".join(parts)
 
     def _read_some(self, size: int) -> bytes:

@@ -51,10 +51,10 @@ class WebDatasetSource(Source):
             with open_tar(path) as stream:
                 tar = TarStream(stream)
                 for member in tar:
-                    split = split_name(member)
+                    split = None if member.is_dir else split_name(member.name)
                     if split is None:
                         continue
-                    key, field = split
+                    key, field = split[0], split[1].lower()
                     if current is None or current.key != key:
                         if current is not None:
                             yield current
@@ -86,12 +86,10 @@ class WebDatasetSource(Source):
             sample.fields[field] = tar.read()
 
 
-def split_name(member: Member) -> tuple[str, str] | None:
-    """Key and field (lower case) of a member, `None` for folders and names without extension."""
-    match = _NAME.fullmatch(member.name)
-    if member.is_dir or match is None:
-        return None
-    return match[1], match[2].lower()
+def split_name(name: str) -> tuple[str, str] | None:
+    """Key and extension of a file name, `None` if it has no extension."""
+    match = _NAME.fullmatch(name)
+    return None if match is None else (match[1], match[2])
 
 
 def broken(path: str, current: Sample | None, error: Exception) -> Sample:

@@ -1,4 +1,4 @@
-"""Token ids that are stored ready for the model: CLIP BPE offline, any Hugging Face tokenizer by folder or name."""
+"""Token ids stored ready for the model: CLIP BPE offline, any Hugging Face tokenizer by folder or name."""
 
 from engine.tokenizers.base import DEFAULT_CONTEXT_LENGTH, Tokenizer, TokenizerInfo
 from engine.tokenizers.load import load_tokenizer

@@ -23,8 +23,8 @@ DEFAULT_CONTEXT_LENGTH = 77
 class TokenizerInfo:
     """What a dataset records about its tokenizer and a loader compares with its model's.
 
-    `truncation` says in words what happens to a text over `context_length` ids; `bos_id` is `None` where texts have
-    no start token.
+    `truncation` says in words what happens to a text over `context_length` ids; `bos_id` is `None` where
+    texts have no start token.
     """
 
     name: str
@@ -51,9 +51,9 @@ class Tokenizer(ABC):
                 f"tokenizer {info.name}: {info.vocab_size:,} token ids; ids are stored as uint16, so at most "
                 f"{MAX_VOCAB_SIZE:,} are possible; choose a tokenizer with a smaller vocabulary"
             )
-        if not 3 <= info.context_length <= MAX_VOCAB_SIZE:
+        if not 3 <= info.context_length < MAX_VOCAB_SIZE:
             raise UserError(
-                f"tokenizer {info.name}: context length {info.context_length}; expected 3 to {MAX_VOCAB_SIZE - 1:,}"
+                f"tokenizer {info.name}: context length {info.context_length}; expected 3 to 65,535 (uint16)"
             )
         self.info = info
 
@@ -62,8 +62,8 @@ class Tokenizer(ABC):
         """Encode captions.
 
         Returns:
-            All ids back to back (uint16 `[total]`) and the number of ids of each text (uint16 `[N]`), start and end
-            tokens included, at most `context_length` each, not padded.
+            All ids back to back (uint16 `[total]`) and the number of ids of each text (uint16 `[N]`), start
+            and end tokens included, at most `context_length` each, not padded.
         """
 
     @property

@@ -1,4 +1,4 @@
-"""CLIP's byte pair tokenizer, token for token as open_clip's SimpleTokenizer, on the Rust `tokenizers` package."""
+"""CLIP's byte pair tokenizer, token for token as in open_clip, on the Rust `tokenizers` package."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ def word_pattern() -> str:
     """The pattern that cuts a cleaned text into words, with the Unicode classes written out as ranges."""
     classes = json.loads(files("engine.tokenizers").joinpath("data/clip_classes.json").read_text("utf-8"))
     letter, number, skipped = (_ranges(classes[name]) for name in ("letter", "number", "skipped"))
-    # "ſ" (U+017F) is the one character besides "s" that equals "s" when case is ignored.
-    specials = "|".join(special.replace("s", "[sſ]") for special in SPECIALS)
-    return f"{specials}|'[sſ]|'t|'re|'ve|'m|'ll|'d|[{letter}]+|[{number}]|[^{skipped}{letter}{number}]+"
+    s = "[s\u017f]"  # the long s equals "s" when case is ignored, as in open_clip's pattern
+    specials = "|".join(special.replace("s", s) for special in SPECIALS)
+    return f"{specials}|'{s}|'t|'re|'ve|'m|'ll|'d|[{letter}]+|[{number}]|[^{skipped}{letter}{number}]+"
 
 
 def _ranges(pairs: list[list[int]]) -> str:
@@ -62,7 +62,7 @@ def build_rust_tokenizer(merges: list[tuple[str, str]], vocab: dict[str, int]) -
     rust = RustTokenizer(models.BPE(vocab=vocab, merges=merges, end_of_word_suffix=WORD_END))
     words = pre_tokenizers.Split(Regex(word_pattern()), behavior="removed", invert=True)
     as_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, trim_offsets=False, use_regex=False)
-    rust.pre_tokenizer = pre_tokenizers.Sequence([words, as_bytes])  # type: ignore[assignment]
+    rust.pre_tokenizer = pre_tokenizers.Sequence([words, as_bytes])
     return rust
 
 
@@ -107,7 +107,7 @@ class ClipTokenizer(Tokenizer):
 
     def _with_specials(self, text: str) -> list[int]:
         """Ids of a text that may spell a special token: open_clip gives such a word the special id."""
-        pieces = [piece for piece, _ in self._rust.pre_tokenizer.pre_tokenize_str(text)]  # type: ignore[attr-defined]
+        pieces = [piece for piece, _ in self._rust.pre_tokenizer.pre_tokenize_str(text)]
         encoding = self._rust.encode(text, add_special_tokens=False)
         ids: list[int] = []
         for position, (token, word) in enumerate(zip(encoding.ids, encoding.word_ids, strict=True)):

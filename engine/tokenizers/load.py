@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from engine.errors import UserError
 from engine.tokenizers.base import Tokenizer
 
 
@@ -10,7 +9,7 @@ def load_tokenizer(spec: str, context_length: int | None = None) -> Tokenizer:
     """Load a tokenizer.
 
     Args:
-        spec: `clip`, a folder with `tokenizer.json` (or older Hugging Face files), or a name on the Hugging Face Hub.
+        spec: `clip`, a folder with `tokenizer.json` (or older Hugging Face files), or a name on the Hub.
         context_length: the most ids a text may have, start and end included; default 77.
 
     Raises:
@@ -20,4 +19,6 @@ def load_tokenizer(spec: str, context_length: int | None = None) -> Tokenizer:
         from engine.tokenizers.clip import ClipTokenizer
 
         return ClipTokenizer(context_length)
-    raise UserError(f"tokenizer {spec!r}: unknown; expected clip")
+    from engine.tokenizers.huggingface import load_huggingface
+
+    return load_huggingface(spec, context_length)

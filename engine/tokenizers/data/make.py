@@ -2,9 +2,9 @@
 
     python engine/tokenizers/data/make.py
 
-`clip_merges.txt.gz` is the merge list that open_clip's SimpleTokenizer keeps, in rank order. `clip_classes.json` is what
-its pattern takes for a letter, a number or nothing, as code point ranges: measured rather than named, because
-the `regex` package and the Rust tokenizers know different Unicode versions and would split the newest characters apart.
+`clip_merges.txt.gz` is the merge list that open_clip's SimpleTokenizer keeps, in rank order.
+`clip_classes.json` is what its pattern takes for a letter, a number or nothing, as code point ranges: measured rather
+than named, because the `regex` package and the Rust tokenizers know different Unicode versions.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def ranges_of(pattern: str) -> list[list[int]]:
 
 
 def skipped_ranges() -> list[list[int]]:
-    """What neither a word, a number nor the rest takes: white space, and U+0345, which only equals a letter."""
+    """What neither a word, a number nor the rest takes: white space, and U+0345, which equals a letter."""
     taken = [*ranges_of(r"[\p{L}]"), *ranges_of(r"[\p{N}]"), *ranges_of(r"[^\s\p{L}\p{N}]")]
     skipped: list[list[int]] = []
     position = 0

@@ -1,0 +1,70 @@
+"""img2dataset's `files` layout: folders in which `NAME.jpg`, `NAME.txt` and `NAME.json` are one sample."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import groupby
+
+from engine.records import Record, Reject
+from engine.sources.assemble import Assembler, Sample, SampleError
+from engine.sources.base import Source, Unit
+from engine.sources.images import read_image
+from engine.sources.options import MAX_TEXT_BYTES
+from engine.sources.storage import base_name, list_dir
+from engine.sources.webdataset import IMAGE_FIELDS, split_name
+
+
+class FilesSource(Source):
+    """Folders of sample files, one work unit each."""
+
+    format = "img2dataset"
+
+    def __init__(self, folders: list[str], assembler: Assembler) -> None:
+        """`folders` in input order."""
+        super().__init__(assembler)
+        self.folders = folders
+
+    def units(self) -> list[Unit]:
+        """One unit per folder."""
+        return [Unit(base_name(folder), folder, None) for folder in self.folders]
+
+    def read(self, unit: Unit) -> Iterator[Record | Reject]:
+        """Samples in the order of their names."""
+        for key, fields in list_samples(unit.where):
+            result = self._read(unit.where, key, fields)
+            if result is not None:
+                yield result
+
+    def _read(self, folder: str, key: str, fields: list[str]) -> Record | Reject | None:
+        sample = Sample(key, None, {}, f"{folder}/{key}")
+        if not self.assembler.wanted(sample):
+            return None
+        images = [field for field in fields if field.lower() in IMAGE_FIELDS]
+        if len(images) > 1:
+            sample.problem = ("duplicate_field", f"several images: {', '.join(images)}")
+            return self.assembler.assemble(sample)
+        try:
+            for field in images:
+                sample.image = read_image(folder, f"{key}.{field}", self.assembler.max_image_bytes)
+            for field in fields:
+                if field.lower() in self.assembler.fields:
+                    sample.fields[field.lower()] = self._read_text(folder, f"{key}.{field}")
+        except SampleError as error:
+            sample.problem = (error.code, error.message)
+        return self.assembler.assemble(sample)
+
+    def _read_text(self, folder: str, name: str) -> bytes:
+        try:
+            return read_image(folder, name, MAX_TEXT_BYTES)
+        except SampleError as error:
+            if error.code != "image_too_large":
+                raise
+            raise SampleError("field_too_large", f"{name}: over {MAX_TEXT_BYTES:,} bytes") from None
+
+
+def list_samples(folder: str) -> Iterator[tuple[str, list[str]]]:
+    """Key and extensions of each sample that has an image or a text beside others, sorted by key."""
+    split = (split_name(entry.name) for entry in list_dir(folder) if not entry.is_dir)
+    names = sorted(name for name in split if name is not None)
+    for key, pairs in groupby(names, key=lambda name: name[0]):
+        yield key, [field for _, field in pairs]
