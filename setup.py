@@ -18,19 +18,20 @@ WARNINGS = ["-Wall", "-Wextra", "-Werror"] if DEVELOPMENT else []
 
 
 def needs_recompile(object_file: str, source: str) -> bool:
-    """Whether the object is older than this file or any file that the compiler read for it (its -MMD list)."""
+    """Whether the object is older than any file it was made from (the compiler's -MMD list)."""
     listed = Path(object_file).with_suffix(".d")
     if not Path(object_file).exists() or not listed.exists():
         return True
     built = os.stat(object_file).st_mtime
     prerequisites = re.sub(r"\\\n", " ", listed.read_text()).split(":", 1)[1].split()
     return any(
-        not os.path.exists(file) or os.stat(file).st_mtime > built for file in ["setup.py", source, *prerequisites]
+        not os.path.exists(file) or os.stat(file).st_mtime > built
+        for file in ["setup.py", source, *prerequisites]
     )
 
 
 def extension() -> Pybind11Extension:
-    """The one compiled module: C++20, no instruction set beyond the platform's base except chosen at run time."""
+    """The one compiled module: C++20; instruction sets beyond the platform's base are chosen at run time."""
     return Pybind11Extension(
         "engine.native._core",
         sorted(glob("csrc/**/*.cpp", recursive=True)),

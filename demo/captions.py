@@ -1,6 +1,6 @@
-"""Three ways of writing about a scene: AltText as the web has it, VeCap as models write it, and people's words.
+"""Three ways to write about a scene: AltText as the web has it, VeCap as models write it, people's words.
 
-The proportions are in demo/README.md; they were fixed before any training and imitate VeCLIP's account of the problem.
+The proportions are in demo/README.md; they were fixed before any training was run.
 """
 
 from __future__ import annotations
@@ -13,20 +13,23 @@ from demo.scene import BACKGROUNDS, COLOURS, SHAPES, TEXTURES, Rng, Scene, Thing
 # Other words that people use; VeCap's writers never do.
 SYNONYMS = {
     "circle": ["disc", "ball", "dot"], "square": ["box", "block"], "triangle": ["wedge", "pyramid"],
-    "star": ["starlet", "star shape"], "hexagon": ["honeycomb cell", "six-sided shape"], "cross": ["plus sign", "plus"],
-    "ring": ["hoop", "donut"], "heart": ["love heart"], "crescent": ["moon", "half moon"],
-    "diamond": ["rhombus", "lozenge"], "arrow": ["pointer", "arrow sign"], "flower": ["blossom", "daisy"],
-    "red": ["crimson", "scarlet"], "orange": ["tangerine"], "yellow": ["golden", "lemon"], "green": ["emerald"],
+    "star": ["starlet", "star shape"], "hexagon": ["honeycomb cell", "six-sided shape"],
+    "cross": ["plus sign", "plus"], "ring": ["hoop", "donut"], "heart": ["love heart"],
+    "crescent": ["moon", "half moon"], "diamond": ["rhombus", "lozenge"],
+    "arrow": ["pointer", "arrow sign"], "flower": ["blossom", "daisy"], "red": ["crimson", "scarlet"],
+    "orange": ["tangerine"], "yellow": ["golden", "lemon"], "green": ["emerald"],
     "cyan": ["turquoise", "aqua"], "blue": ["navy", "royal blue"], "purple": ["violet"], "pink": ["rose"],
     "brown": ["chocolate"], "black": ["dark"], "white": ["ivory"], "grey": ["gray", "silver"],
-    "striped": ["with stripes", "stripy"], "dotted": ["polka dot", "spotted"], "checkered": ["checked", "chequered"],
-    "small": ["little", "tiny"], "large": ["big", "huge"], "grass": ["lawn", "meadow"], "sand": ["beach", "desert"],
-    "snow": ["winter ground"], "water": ["the sea", "waves"], "bricks": ["brick wall"], "wood": ["wooden table", "planks"],
+    "striped": ["with stripes", "stripy"], "dotted": ["polka dot", "spotted"],
+    "checkered": ["checked", "chequered"], "small": ["little", "tiny"], "large": ["big", "huge"],
+    "grass": ["lawn", "meadow"], "sand": ["beach", "desert"], "snow": ["winter ground"],
+    "water": ["the sea", "waves"], "bricks": ["brick wall"], "wood": ["wooden table", "planks"],
     "night sky": ["starry night", "night"], "concrete": ["pavement", "cement floor"],
 }  # fmt: skip
 USELESS = (
     "IMG_{n}.jpg", "DSC_{n}", "image {n}", "buy now free shipping", "click to enlarge", "photo", "untitled",
-    "product picture {n}", "thumbnail", "Best price guaranteed! Order today", "logo", "my holiday {n}", "slide {n} of 9999",
+    "product picture {n}", "thumbnail", "Best price guaranteed! Order today", "logo", "my holiday {n}",
+    "slide {n} of 9999",
 )  # fmt: skip
 TAILS = (
     " | ShapeShop",
@@ -58,7 +61,7 @@ def _changed(rng: Rng, thing: Thing) -> Thing:
     return replace(thing, **{name: wrong})
 
 
-# --- AltText ---------------------------------------------------------------------------------------------------------
+# --- AltText -----------------------------------------------------------------------------------------------
 
 
 def _alt_thing(rng: Rng, thing: Thing) -> str:
@@ -94,7 +97,7 @@ def _alt_wrong(rng: Rng, scene: Scene) -> str:
 
 
 def alttext(rng: Rng, scene: Scene) -> str:
-    """What the page says: 25 % nothing, 40 % a part, 15 % most of it, 12 % a heap of keywords, 8 % something wrong."""
+    """What the page says: 25 % nothing, 40 % a part, 15 % most, 12 % a heap of keywords, 8 % something wrong."""
     roll = rng.random()
     if roll < 0.25:
         return pick(rng, USELESS).format(n=_number(rng))
@@ -111,7 +114,7 @@ def alttext(rng: Rng, scene: Scene) -> str:
     return text.upper() if rng.random() < 0.06 else text
 
 
-# --- VeCap -----------------------------------------------------------------------------------------------------------
+# --- VeCap -------------------------------------------------------------------------------------------------
 
 
 def _vecap_thing(thing: Thing) -> str:
@@ -121,7 +124,7 @@ def _vecap_thing(thing: Thing) -> str:
 
 
 def _vecap_seen(rng: Rng, scene: Scene) -> list[Thing]:
-    """The things as the model sees them: one overlooked in 15 % of the pictures with several, 12 % misread."""
+    """The things as the model sees them: one in 15 % of the groups overlooked, 12 % misread."""
     things = [_changed(rng, thing) if rng.random() < 0.12 else thing for thing in scene.things]
     if len(things) > 1 and rng.random() < 0.15:
         del things[int(rng.integers(len(things)))]
@@ -136,7 +139,7 @@ def vecap(rng: Rng, scene: Scene) -> str:
     return f"{text}, against a background of {background}."
 
 
-# --- references ------------------------------------------------------------------------------------------------------
+# --- references --------------------------------------------------------------------------------------------
 
 
 def _person_thing(rng: Rng, thing: Thing) -> str:
@@ -149,7 +152,7 @@ def _person_thing(rng: Rng, thing: Thing) -> str:
 
 
 def reference(rng: Rng, scene: Scene) -> str:
-    """What a person asked to describe the picture would write: all objects, mostly plain words, loose grammar."""
+    """What a person asked to describe the picture writes: all objects, mostly plain words, loose grammar."""
     joint = pick(rng, (" and a ", " beside a ", " with a "))
     things = joint.join(_person_thing(rng, thing) for thing in scene.things)
     frame = pick(

@@ -1,4 +1,4 @@
-"""Makes the demo's corpus: `python -m demo.corpus out/demo/corpus`. What is in it, and why: demo/README.md."""
+"""Makes the demo's corpus: `python -m demo.corpus out/demo/corpus`. What is in it: demo/README.md."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ Row = dict[str, str]
 
 
 def _encode(rng: Rng, image: Image.Image) -> tuple[bytes, str]:
-    """The image as a file of the web's kinds: 80 % JPEG, 8 % progressive, 8 % PNG, 4 % WebP; quality 40 to 95."""
+    """The image as a file: 80 % JPEG, 8 % progressive JPEG, 8 % PNG, 4 % WebP; quality 40 to 95."""
     out, roll, quality = io.BytesIO(), rng.random(), int(rng.integers(40, 96))
     if roll < 0.88:
         image.save(out, "JPEG", quality=quality, progressive=roll >= 0.80)

@@ -40,13 +40,14 @@ def _relief(rng: Rng, name: str, height: int, width: int) -> NDArray[np.float32]
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     if name == "bricks":
         row = y // 16
-        return np.where((y % 16 < 2) | ((x + 16 * (row % 2)) % 32 < 2), 55.0, 0.0).astype(np.float32)
+        joints = (y % 16 < 2) | ((x + 16 * (row % 2)) % 32 < 2)
+        return 55 * np.asarray(joints, np.float32)
     if name == "wood":
-        return 16 * np.sin(y / 3 + 4 * _cloud(rng, height, width, 4)).astype(np.float32)
+        return np.asarray(16 * np.sin(y / 3 + 4 * _cloud(rng, height, width, 4)), np.float32)
     if name == "water":
-        return 18 * np.sin(y / 2.5 + 2 * np.sin(x / 15)).astype(np.float32)
+        return np.asarray(18 * np.sin(y / 2.5 + 2 * np.sin(x / 15)), np.float32)
     if name == "night sky":
-        return np.where(rng.random((height, width)) < 0.004, 200.0, 0.0).astype(np.float32)
+        return 200 * np.asarray(rng.random((height, width)) < 0.004, np.float32)
     strength = {"grass": 34.0, "sand": 14.0, "snow": 5.0, "concrete": 10.0}[name]
     return strength * rng.standard_normal((height, width), dtype=np.float32)
 

@@ -96,7 +96,7 @@ OUTLINES: dict[str, Outline] = {
 
 
 def mask(shape: str, side: int, angle: float) -> Image.Image:
-    """The shape as an antialiased "L" mask, side x side pixels, turned by `angle` degrees about its middle."""
+    """The shape as an antialiased "L" mask of side x side pixels, turned by `angle` degrees."""
     large = Image.new("L", (4 * side, 4 * side), 0)
     OUTLINES[shape](ImageDraw.Draw(large), 2.0 * side)
     return large.rotate(angle).resize((side, side), Image.Resampling.BOX)
