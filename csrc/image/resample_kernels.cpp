@@ -9,7 +9,13 @@ namespace veclip {
 namespace {
 
 // Best first; the scalar kernels, which every processor runs, last.
-std::vector<const Kernels*> all_kernels() { return {&scalar_kernels()}; }
+std::vector<const Kernels*> all_kernels() {
+#if defined(__x86_64__)
+  return {&avx512_kernels(), &avx2_kernels(), &scalar_kernels()};
+#else
+  return {&scalar_kernels()};
+#endif
+}
 
 const Kernels* find_kernels(std::string_view name) noexcept {
   for (const Kernels* kernels : all_kernels()) {

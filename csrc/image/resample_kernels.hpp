@@ -16,6 +16,7 @@ namespace veclip {
 struct Pass {
   AxisTable table;
   std::vector<std::uint8_t> packed;
+  int layout = 0;  // for kernels that know several
 };
 
 struct Kernels {
@@ -47,6 +48,10 @@ constexpr std::uint8_t clip8(std::int32_t acc) noexcept {
 inline constexpr std::int32_t kRounding = 1 << (kPrecisionBits - 1);
 
 const Kernels& scalar_kernels() noexcept;
+#if defined(__x86_64__)
+const Kernels& avx2_kernels() noexcept;
+const Kernels& avx512_kernels() noexcept;
+#endif
 
 // The kernels in use: the best that this processor runs, unless choose_kernels said otherwise.
 const Kernels& current_kernels() noexcept;
