@@ -1,14 +1,17 @@
 import enum
 import os
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Buffer
 
-# What batch calls take: views into shards, or C-contiguous byte buffers (bytes, memoryview, uint8 arrays).
-ByteItems: TypeAlias = ColumnView | Sequence[Buffer]
+# One C-contiguous buffer (bytes, memoryview, array); arrays are named because NumPy's stubs for Python 3.10
+# do not say that they are buffers.
+ByteBuffer: TypeAlias = Buffer | NDArray[Any]
+# What batch calls take: views into shards, or a sequence of such buffers.
+ByteItems: TypeAlias = ColumnView | Sequence[ByteBuffer]
 Path: TypeAlias = str | os.PathLike[str]
 
 class Status(enum.IntEnum):
@@ -71,8 +74,8 @@ class ColumnView:
     def concat(self) -> tuple[NDArray[np.uint8], NDArray[np.int64]]: ...
 
 # hash
-def xxh3_64(data: Buffer) -> int: ...
-def hash_bytes(data: Buffer, algorithm: str) -> str: ...
+def xxh3_64(data: ByteBuffer) -> int: ...
+def hash_bytes(data: ByteBuffer, algorithm: str) -> str: ...
 def hash_file(path: Path, algorithm: str) -> str: ...
 def key_hashes(keys: ByteItems) -> NDArray[np.uint64]: ...
 def sample_hashes(columns: Sequence[ByteItems]) -> NDArray[np.uint64]: ...
@@ -125,7 +128,7 @@ class ShardPacker:
     @property
     def nbytes(self) -> int: ...
 
-def commit_file(path: Path, data: Buffer | list[Buffer]) -> None: ...
+def commit_file(path: Path, data: ByteBuffer | list[ByteBuffer]) -> None: ...
 
 
 def resize_rgb(

@@ -134,7 +134,8 @@ def _layout(obj: Mapping[str, Any]) -> ShardLayout:
     if len(set(names)) != len(names):
         raise UserError(f"shard entry: column names repeat: {names}")
     expected = tuple(encoding(name).size for name in encodings)
-    if tuple(size or None for size in sizes) != expected:
+    typed = all(size is None or type(size) is int for size in sizes)
+    if not typed or tuple(size or None for size in sizes) != expected:
         raise UserError(f"shard entry: column_sizes {sizes}; {list(encodings)} have {list(expected)}")
     compression, limit = obj["compression"], obj["size_limit"]
     if compression is not None:

@@ -101,4 +101,7 @@ def _read_shape(data: bytes, at: int) -> tuple[tuple[int, ...], int]:
     begin, end = at + 1, at + 1 + (ndim << code)
     if ndim == 0 or end > len(data):
         raise ValueError("ndarray: the shape is cut off")
-    return tuple(int(n) for n in np.frombuffer(data[begin:end], _SHAPE_DTYPES[code])), end
+    shape = tuple(int(n) for n in np.frombuffer(data[begin:end], _SHAPE_DTYPES[code]))
+    if 0 in shape:
+        raise ValueError(f"ndarray: shape {shape} has an empty dimension")
+    return shape, end
