@@ -1,0 +1,73 @@
+"""What the user sees of a build: a progress line, and a table at the end."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from engine.build.card import meaning
+from engine.build.finish import Totals
+from engine.build.run import Result, Status
+from engine.ui import ProgressLine, bar, duration, size, table
+
+
+class ProgressReport:
+    """Draws the state of a build; speeds are those of this run, without what an earlier run did."""
+
+    def __init__(self) -> None:
+        """Starts the clock."""
+        self._line = ProgressLine()
+        self._phase = ""
+        self._begin = (0.0, 0, 0)  # time, samples and bytes when the phase began
+
+    def __enter__(self) -> ProgressReport:
+        """The report itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Clears the line."""
+        self._line.close()
+
+    @property
+    def seconds(self) -> float:
+        """Since the beginning."""
+        return self._line.seconds
+
+    def show(self, status: Status) -> None:
+        """Draws one state."""
+        counts = status.counts
+        if status.phase != self._phase:
+            self._phase = status.phase
+            self._begin = (time.monotonic(), counts.seen, counts.bytes_in)
+        then, seen, read = self._begin
+        seconds = max(time.monotonic() - then, 1e-3)
+        self._line.update(
+            f"{status.phase} {bar(status.units_done, status.units)} units  {counts.seen:,} samples  "
+            f"{(counts.seen - seen) / seconds:,.0f}/s  {size((counts.bytes_in - read) / seconds)}/s  "
+            f"{counts.rejected:,} rejected  {counts.duplicates:,} duplicates"
+        )
+
+
+def summary(result: Result, out: Path, seconds: float) -> str:
+    """The last words of a run."""
+    if result.totals is None:
+        return f"{out}: finished before, with the same options and inputs; nothing to do"
+    speed = f"{result.totals.counts.seen / max(seconds, 1e-3):,.0f} samples/s"
+    if result.units_before:
+        speed = f"{result.units_before:,} of {result.units:,} units were packed by an earlier run"
+    return "\n".join([table(_rows(result.totals)), f"{out}: finished in {duration(seconds)} ({speed})"])
+
+
+def _rows(totals: Totals) -> list[tuple[str, ...]]:
+    counts, contents = totals.counts, totals.contents
+    rows = [("in", f"{counts.seen:,}", f"samples, {size(counts.bytes_in)} of image files")]
+    stored = sum(entry.stored.bytes for entry in totals.entries)
+    rows.append(("out", f"{counts.out:,}", f"samples in {len(totals.entries):,} shards, {size(stored)}"))
+    rows.append(("duplicates", f"{counts.duplicates:,}", "same key, kept once"))
+    rows.append(("rejected", f"{counts.rejected:,}", "see rejects.parquet"))
+    rows += [(f"  {code}", f"{n:,}", meaning(code)) for code, n in sorted(counts.rejected_by_code.items())]
+    for source, n in contents.captions.items():
+        rows.append((source, f"{n:,}", f"captions of {contents.samples_with[source]:,} samples"))
+    dropped = sorted(counts.dropped_captions_by_code.items())
+    rows += [(f"  {code}", f"{n:,}", f"captions: {meaning(code)}") for code, n in dropped]
+    return rows

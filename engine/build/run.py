@@ -1,0 +1,213 @@
+"""A whole build: plan or resume, pack, remove duplicates, finish."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from engine.build.budget import Budget, BudgetWatch
+from engine.build.card import meaning
+from engine.build.dedup import KeySet, find_duplicates
+from engine.build.difference import explain
+from engine.build.finish import Totals, finish, read_dataset_json
+from engine.build.inputs import describe_units
+from engine.build.job import Counts, Job, Task
+from engine.build.options import BuildOptions
+from engine.build.state import STATE, State, build_lock
+from engine.build.unit import pack_unit
+from engine.errors import UserError
+from engine.executors import Finished, open_executor
+from engine.shards.index import INDEX_NAME
+from engine.sources import Source
+from engine.tokenizers import load_tokenizer
+from engine.ui import table
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How a build is computed; nothing in here changes a byte of the result."""
+
+    out: Path
+    workers: int
+    executor: str = "local"
+    budget: Budget = field(default_factory=Budget)
+
+
+@dataclass(frozen=True)
+class Status:
+    """What a progress line can show."""
+
+    phase: str
+    units: int
+    units_done: int
+    counts: Counts
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a build ended: `totals` is None if the dataset was finished before."""
+
+    totals: Totals | None
+    units: int
+    units_before: int
+
+
+def build(
+    source: Source, options: BuildOptions, run: RunOptions, show: Callable[[Status], None] = lambda _: None
+) -> Result:
+    """Makes a dataset of a source, or goes on where an earlier run stopped.
+
+    Args:
+        source: opened with `options.source`.
+        options: what decides the bytes.
+        run: how it is computed.
+        show: called after every batch.
+
+    Raises:
+        UserError: wrong options, another plan in the folder, too many failures, a unit that cannot be read or
+            written. What was packed until then is kept for the next run.
+    """
+    tasks = [Task(index, unit) for index, unit in enumerate(source.units())]
+    if not tasks:
+        raise UserError(f"{', '.join(options.source.inputs)}: no input found")
+    plan = make_plan(source, options, tasks)
+    if _is_finished(run.out, plan):
+        return Result(None, len(tasks), len(tasks))
+    with build_lock(run.out):
+        state = State(run.out)
+        _begin_or_resume(state, plan)
+        threads = max(1, (os.cpu_count() or 1) // min(run.workers, len(tasks)))
+        job = Job(run.out, source, options, plan["has_scores"], threads)
+        builder = _Builder(job, run, state, show)
+        before = builder.pack(tasks)
+        tasks = builder.remove_duplicates(tasks)
+        return Result(finish(state, tasks, plan), len(tasks), before)
+
+
+def make_plan(source: Source, options: BuildOptions, tasks: Sequence[Task]) -> dict[str, Any]:
+    """Everything that must be the same when a build is resumed."""
+    return {
+        "sources": list(source.caption_sources),
+        "has_scores": bool(source.assembler.scores),
+        "tokenizer": load_tokenizer(options.tokenizer, options.context_length).describe(),
+        "options": options.to_json(),
+        "inputs": describe_units([task.unit for task in tasks]),
+        "versions": {name: _version(name) for name in ("veclip-engine", "ftfy", "pyarrow", "tokenizers")},
+    }
+
+
+class _Builder:
+    def __init__(self, job: Job, run: RunOptions, state: State, show: Callable[[Status], None]) -> None:
+        self._job, self._run, self._state, self._show = job, run, state, show
+
+    def pack(self, tasks: Sequence[Task]) -> int:
+        """First phase; returns how many units an earlier run had packed."""
+        watch = BudgetWatch(self._run.budget, len(tasks))
+        done: dict[int, Counts] = {}
+        for task in tasks:
+            receipt = self._state.receipt(task)
+            if receipt is not None:
+                done[task.index] = receipt.counts
+                self._judge(watch.report(task.index, receipt.steps, finished=True), done)
+        before = len(done)
+        self._work("packing", [task for task in tasks if task.index not in done], done, watch)
+        return before
+
+    def remove_duplicates(self, tasks: Sequence[Task]) -> list[Task]:
+        """Second phase: packs units with keys of earlier ones again; returns all tasks as they count."""
+        duplicates = self._state.duplicates()
+        if duplicates is None:
+            duplicates = self._find_duplicates(tasks)
+        tasks = [replace(task, dedupe=task.folder in duplicates) for task in tasks]
+        again = [task for task in tasks if task.dedupe and self._state.receipt(task) is None]
+        self._work("removing duplicates", again, {}, None)
+        return tasks
+
+    def _find_duplicates(self, tasks: Sequence[Task]) -> Mapping[str, int]:
+        found = find_duplicates([self._state.keys_path(task) for task in tasks])
+        for index, keys in found.items():
+            KeySet(keys).commit(self._state.excluded(tasks[index]))
+        duplicates = {tasks[index].folder: len(keys) for index, keys in sorted(found.items())}
+        self._state.commit_duplicates(duplicates)
+        return duplicates
+
+    def _work(
+        self, phase: str, tasks: Sequence[Task], counts: dict[int, Counts], watch: BudgetWatch | None
+    ) -> None:
+        if not tasks:
+            return
+        units, finished = len(tasks) + len(counts), len(counts)
+        events = open_executor(self._run.executor, self._run.workers).run(pack_unit, self._job, tasks)
+        with closing(events):
+            for event in events:
+                index = tasks[event.index].index
+                if isinstance(event, Finished):
+                    finished += 1
+                else:
+                    counts[index] = event.report
+                latest = counts[index]
+                if watch is not None:
+                    step = (latest.seen, latest.failures)
+                    self._judge(watch.report(index, [step], isinstance(event, Finished)), counts)
+                self._show(Status(phase, units, finished, _sum(counts)))
+
+    def _judge(self, exceeded: bool, done: Mapping[int, Counts]) -> None:
+        if not exceeded:
+            return
+        counts = _sum(done)
+        codes = sorted(counts.rejected_by_code.items(), key=lambda item: (-item[1], item[0]))
+        raise UserError(
+            f"too many samples failed: {counts.failures:,} of {counts.seen:,}; --max-failures allows "
+            f"{self._run.budget}\n{table([(code, f'{n:,}', meaning(code)) for code, n in codes])}\n"
+            "  what is packed is kept: the same command with a larger --max-failures goes on from here"
+        )
+
+
+def _is_finished(out: Path, plan: Mapping[str, Any]) -> bool:
+    if not (out / INDEX_NAME).exists():
+        return False
+    found = read_dataset_json(out)
+    # Newer versions of this program do not make a finished dataset wrong.
+    _require_same(out, found, {name: plan[name] for name in plan if name != "versions"})
+    State(out).remove()
+    return True
+
+
+def _begin_or_resume(state: State, plan: Mapping[str, Any]) -> None:
+    found = state.plan()
+    if found is not None:
+        return _require_same(state.out, found, plan)
+    foreign = sorted(path.name for path in state.out.iterdir() if path.name != STATE)
+    if foreign:
+        raise UserError(
+            f"{state.out}: holds {foreign[0]} and no unfinished build; name an empty folder as --out"
+        )
+    state.create(plan)
+
+
+def _require_same(out: Path, found: Mapping[str, Any], plan: Mapping[str, Any]) -> None:
+    difference = explain({name: found.get(name) for name in plan}, plan)
+    if difference:
+        raise UserError(
+            f"{out}: holds a dataset of other options or inputs:\n{difference}\n"
+            "  run the command it was begun with, name another --out, or remove the folder"
+        )
+
+
+def _sum(counts: Mapping[int, Counts]) -> Counts:
+    total = Counts()
+    for unit in counts.values():
+        total.add(unit)
+    return total
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"

@@ -1,0 +1,164 @@
+"""`python -m engine.shard`: pack image-text pairs into MDS shards with tokenised captions."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from engine.build.options import BuildOptions
+    from engine.build.run import RunOptions
+
+EXAMPLE = """\
+examples:
+  python -m engine.shard 'data/{00000..00099}.tar' --caption alttext=txt --caption vecap=json:vecap --out shards
+  python -m engine.shard captions.csv --caption first='caption[0]' --caption others='caption[1:]' --out shards
+
+A build that was stopped goes on with the same command. Look at the result with
+python -m engine.verify shards and python -m engine.inspect shards --terminal.
+"""
+INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The command line's options."""
+    from engine.sources.cli import add_source_arguments
+
+    parser = argparse.ArgumentParser(
+        prog="python -m engine.shard",
+        description="Pack image-text pairs into MDS shards with tokenised captions.",
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_source_arguments(parser)
+    _add_output(parser)
+    _add_images(parser)
+    _add_run(parser)
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command; returns its exit code."""
+    args = make_parser().parse_args(arguments)
+    from engine.errors import UserError
+    from engine.native import NativeError
+
+    try:
+        return _run(args)
+    except (UserError, NativeError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from here", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _run(args: argparse.Namespace) -> int:
+    from engine.build.report import ProgressReport, summary
+    from engine.build.run import build
+    from engine.sources import open_source
+
+    options, run = _build_options(args), _run_options(args)
+    with ProgressReport() as progress:
+        result = build(open_source(options.source), options, run, progress.show)
+    print(summary(result, run.out, progress.seconds))
+    return 0
+
+
+def _add_output(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("output")
+    group.add_argument("--out", type=Path, required=True, metavar="DIR", help="the dataset's folder")
+    group.add_argument(
+        "--tokenizer", default="clip", metavar="NAME", help="clip (default), or a Hugging Face folder or name"
+    )
+    group.add_argument(
+        "--context-length", type=int, metavar="N", help="most token ids a caption (default 77)"
+    )
+    group.add_argument(
+        "--size-limit", type=_size, default="64mb", metavar="SIZE", help="of a raw shard (default 64mb)"
+    )
+    group.add_argument(
+        "--hashes", default="xxh3_64", metavar="A,B", help="of every shard file (default xxh3_64)"
+    )
+    group.add_argument("--compression", metavar="zstd[:N]", help="compress shards (JPEG gains about 2 %%)")
+
+
+def _add_images(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("images")
+    group.add_argument(
+        "--check", choices=("full", "header"), default="full",
+        help="decode every image (default), or trust what its header says",
+    )  # fmt: skip
+    group.add_argument(
+        "--resize", type=int, default=0, metavar="PX",
+        help="reduce larger images to this shorter side; smaller ones are kept byte for byte",
+    )  # fmt: skip
+    group.add_argument("--quality", type=int, default=90, help="JPEG quality of reduced images (default 90)")
+    group.add_argument("--subsampling", choices=("420", "422", "444"), default="420", help="default 420")
+    group.add_argument(
+        "--lossless-clean", action="store_true",
+        help="progressive JPEG to baseline, metadata removed; pixels stay the same",
+    )  # fmt: skip
+    group.add_argument("--max-pixels", type=int, default=64_000_000, metavar="N", help="default 64,000,000")
+    group.add_argument("--max-side", type=int, default=16_384, metavar="PX", help="default 16,384")
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("run (changes no byte of the result)")
+    group.add_argument(
+        "--workers", type=_positive, default=None, metavar="N", help="processes (default: one per CPU)"
+    )
+    group.add_argument("--executor", choices=("local", "ray"), default="local", help="default local")
+    group.add_argument(
+        "--max-failures", default="5%", metavar="N",
+        help="stop after so many failed samples: a number, or a share once there are 1,000 (default 5%%)",
+    )  # fmt: skip
+
+
+def _build_options(args: argparse.Namespace) -> BuildOptions:
+    from engine.build.options import BuildOptions, ImageOptions, PackOptions
+    from engine.sources.cli import source_options
+
+    image = ImageOptions(
+        check=args.check,
+        resize_shorter=args.resize,
+        quality=args.quality,
+        subsampling=args.subsampling,
+        lossless_clean=args.lossless_clean,
+        max_pixels=args.max_pixels,
+        max_side=args.max_side,
+    )
+    pack = PackOptions(args.size_limit, tuple(sorted(args.hashes.split(","))), args.compression)
+    return BuildOptions(source_options(args), args.tokenizer, args.context_length, image, pack)
+
+
+def _run_options(args: argparse.Namespace) -> RunOptions:
+    from engine.build.budget import parse_budget
+    from engine.build.run import RunOptions
+
+    workers = args.workers or len(os.sched_getaffinity(0))
+    return RunOptions(args.out, workers, args.executor, parse_budget(args.max_failures))
+
+
+def _size(text: str) -> int:
+    """`64mb`, `512kb`, `1gb` or bytes; powers of 1,024, as Streaming counts."""
+    units = {"kb": 1 << 10, "mb": 1 << 20, "gb": 1 << 30}
+    lower = text.lower()
+    unit = next((unit for unit in units if lower.endswith(unit)), "")
+    number = lower.removesuffix(unit)
+    if not (number.isascii() and number.isdigit()):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected bytes or a number with kb, mb or gb")
+    return int(number) * units.get(unit, 1)
+
+
+def _positive(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a number above 0")
+    return int(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
