@@ -1,0 +1,92 @@
+"""A small learnable data set in the layout of docs/architecture.md, written by MosaicML's own MDSWriter.
+
+Each image is a coloured square on a coloured ground, at one of four places; `vecap` names all three,
+`alttext` only the
+ground, among words that say nothing.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from streaming import MDSWriter
+
+SOURCES = ("alttext", "vecap")
+COLOURS = ((220, 30, 30), (30, 200, 30), (40, 60, 230), (230, 210, 40), (30, 30, 30), (240, 240, 240))
+PLACES = ((4, 4), (4, 36), (36, 4), (36, 36))
+CONTEXT, START, END = 16, 49406, 49407
+COLUMNS = {
+    "key": "str",
+    "image": "bytes",
+    "width": "int32",
+    "height": "int32",
+    "content_hash": "str",
+    "captions": "json",
+    "caption_counts": "ndarray:uint16",
+    "token_lengths": "ndarray:uint16",
+    "tokens": "ndarray:uint16",
+    "sample_hash": "uint64",
+}
+KINDS = [
+    (ground, square, place)
+    for ground, square in itertools.permutations(range(len(COLOURS)), 2)
+    for place in range(len(PLACES))
+]
+
+
+def write_corpus(folder: Path, count: int, seed: int, context: int = CONTEXT) -> Path:
+    """Writes `count` samples whose kinds go round KINDS in a random order."""
+    rng = np.random.default_rng(seed)
+    kinds = [KINDS[i] for i in itertools.islice(itertools.cycle(rng.permutation(len(KINDS))), count)]
+    with MDSWriter(out=str(folder), columns=COLUMNS, hashes=["sha1"]) as writer:
+        for number, kind in enumerate(kinds):
+            writer.write(_row(f"{seed}/{number:05d}", kind, rng))
+    tokenizer = {
+        "name": "clip", "fingerprint": "a" * 64, "context_length": context, "vocab_size": END + 1,
+        "pad_id": 0, "bos_id": START, "eos_id": END, "truncation": "keep_ends",
+    }  # fmt: skip
+    description = {
+        "format": "veclip-engine/1", "sources": list(SOURCES), "tokenizer": tokenizer, "has_scores": False,
+        "samples": count,
+    }  # fmt: skip
+    (folder / "dataset.json").write_text(json.dumps(description))
+    return folder
+
+
+def _row(key: str, kind: tuple[int, int, int], rng: np.random.Generator) -> dict[str, Any]:
+    ground, square, place = kind
+    captions = {
+        "alttext": [[START, *rng.integers(500, 600, 4).tolist(), 1000 + ground, END]],
+        "vecap": [[START, 2000 + square, 3000 + place, 1000 + ground, END]],
+    }
+    tokens = [ids for source in SOURCES for ids in captions[source]]
+    return {
+        "key": key,
+        "image": _jpeg(kind, rng),
+        "width": 64,
+        "height": 64,
+        "content_hash": "0" * 32,
+        "captions": {source: [str(ids) for ids in captions[source]] for source in SOURCES},
+        "caption_counts": np.array([len(captions[s]) for s in SOURCES], np.uint16),
+        "token_lengths": np.array([len(ids) for ids in tokens], np.uint16),
+        "tokens": np.array([token for ids in tokens for token in ids], np.uint16),
+        "sample_hash": 0,
+    }
+
+
+def _jpeg(kind: tuple[int, int, int], rng: np.random.Generator) -> bytes:
+    ground, square, place = kind
+    pixels = np.empty((64, 64, 3), np.float64)
+    pixels[:] = COLOURS[ground]
+    top, left = PLACES[place]
+    pixels[top : top + 24, left : left + 24] = COLOURS[square]
+    pixels += rng.normal(0, 12, pixels.shape)
+    file = io.BytesIO()
+    Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(file, "JPEG", quality=90)
+    return file.getvalue()

@@ -1,0 +1,1 @@
+"""Training: configuration, models, loss, callbacks, retrieval evaluation. See train/README.md."""

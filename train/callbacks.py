@@ -1,0 +1,137 @@
+"""What happens around a training step: the logit scale's clamp, throughput and the console log."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Sequence
+
+import torch
+from composer.core import Algorithm, Callback, Event, State
+from composer.loggers import Logger
+from composer.utils import dist
+from open_clip.model import CLIP
+from torch.nn.parallel import DistributedDataParallel
+
+from train.model import ContrastiveModel
+from train.optim import Plan
+
+# CLIP: "clipped to prevent scaling the logits by more than 100" (Radford et al. 2021, section 2.5).
+MAX_LOGIT_SCALE = math.log(100.0)
+
+
+class ClampLogitScale(Algorithm):
+    """Keeps the learnt logit scale in [0, log 100] after each optimizer step."""
+
+    def match(self, event: Event, state: State) -> bool:
+        """After the step and before checkpoints (AFTER_TRAIN_BATCH, despite its name, comes before the
+        step)."""
+        return event == Event.BATCH_END
+
+    def apply(self, event: Event, state: State, logger: Logger) -> None:
+        """Clamps in place."""
+        with torch.no_grad():
+            clip_of(state).logit_scale.clamp_(0.0, MAX_LOGIT_SCALE)
+
+
+class Throughput(Callback):
+    """Logs samples/s, the share of time spent waiting for data, the logit scale and the mix of caption
+    sources.
+
+    Rates are over the steps since the last log, over all ranks (the wait is this rank's).
+    """
+
+    def __init__(self, interval: int, sources: Sequence[str], plan: Plan) -> None:
+        """Logs each `interval` steps; `sources` are dataset.json's, in order."""
+        self.interval = interval
+        self.plan = plan
+        self.sources = tuple(sources)
+        self.seconds = 0.0
+        self._restart()
+
+    def _restart(self) -> None:
+        self.began = self.waiting_since = time.perf_counter()
+        self.waited, self.steps = 0.0, 0
+        self.drawn = torch.zeros(len(self.sources), dtype=torch.int64)
+
+    def fit_start(self, state: State, logger: Logger) -> None:
+        """Starts the clock."""
+        self.fit_began = time.perf_counter()
+        self._restart()
+
+    def before_dataloader(self, state: State, logger: Logger) -> None:
+        """Starts waiting."""
+        self.waiting_since = time.perf_counter()
+
+    def after_dataloader(self, state: State, logger: Logger) -> None:
+        """Ends waiting."""
+        self.waited += time.perf_counter() - self.waiting_since
+
+    def after_train_batch(self, state: State, logger: Logger) -> None:
+        """Counts the sources that this rank's batch drew."""
+        drawn = state.batch["caption_source"].cpu()
+        self.drawn += torch.bincount(drawn, minlength=len(self.sources))
+
+    def batch_end(self, state: State, logger: Logger) -> None:
+        """Logs and starts the next interval."""
+        self.steps += 1
+        self.seconds = time.perf_counter() - self.fit_began
+        if int(state.timestamp.batch) % self.interval:
+            return
+        elapsed = time.perf_counter() - self.began
+        share = self.drawn / max(1, int(self.drawn.sum()))
+        logger.log_metrics(
+            {
+                "throughput/samples_per_sec": self.steps * self.plan.global_batch / elapsed,
+                "throughput/data_wait_fraction": self.waited / elapsed,
+                "model/logit_scale": float(clip_of(state).logit_scale.detach().exp()),
+                **{f"captions/{name}": float(s) for name, s in zip(self.sources, share, strict=True)},
+            }
+        )
+        self._restart()
+
+
+class ConsoleLog(Callback):
+    """One line each `interval` steps on rank 0: step, epoch, loss, learning rate, samples/s, time left."""
+
+    def __init__(self, interval: int, plan: Plan) -> None:
+        """Prints each `interval` steps."""
+        self.interval = interval
+        self.plan = plan
+
+    def fit_start(self, state: State, logger: Logger) -> None:
+        """Remembers where this process began (it may have resumed)."""
+        self.first_step, self.began = int(state.timestamp.batch), time.perf_counter()
+
+    def batch_end(self, state: State, logger: Logger) -> None:
+        """Prints to stderr, so that stdout holds results only."""
+        step = int(state.timestamp.batch)
+        total = self.plan.total
+        if dist.get_global_rank() != 0 or (step % self.interval and step != total):
+            return
+        elapsed = time.perf_counter() - self.began
+        done = max(1, step - self.first_step)
+        rate = done * self.plan.global_batch / elapsed
+        loss = float(state.total_loss_dict["loss/train/total"]) if state.total_loss_dict else float("nan")
+        scale = float(clip_of(state).logit_scale.detach().exp())
+        print(
+            f"step {step}/{total}  epoch {int(state.timestamp.epoch)}  loss {loss:.4f}  "
+            f"lr {state.schedulers[0].get_last_lr()[0]:.2e}  scale {scale:.1f}  {rate:,.0f} samples/s  "
+            f"left {_clock((total - step) * elapsed / done)}",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
+
+
+def clip_of(state: State) -> CLIP:
+    """The CLIP inside the model being trained, whether DDP wraps it or not."""
+    model = state.model.module if isinstance(state.model, DistributedDataParallel) else state.model
+    if not isinstance(model, ContrastiveModel):
+        raise TypeError(f"expected a ContrastiveModel, got {type(model).__name__}")
+    return model.clip

@@ -1,0 +1,188 @@
+"""The configuration of a run: what a recipe in yamls/ may say, with every default.
+
+Names follow Composer's Trainer where it has one. `data` and `retrieval` are the loaders' own settings,
+except for what
+the rest decides: batch size, image size, seed and tokenizer (see DERIVED).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from loaders.loader import DataConfig
+from loaders.retrieval import RetrievalConfig
+
+from engine.errors import UserError
+from train.architecture import ModelConfig, image_size_of
+from train.optim import OptimizerConfig, ScheduleConfig
+from train.sources import apply_overrides, read_yaml
+from train.strict import build, to_plain
+
+DERIVED = {
+    "data": {
+        "batch_size": "global_train_batch_size (it is that, over the number of ranks)",
+        "image_size": "the model's image_size",
+        "tokenizer_fingerprint": "nothing: the model is fitted to the data set's tokenizer",
+        "tokenizer_name": "nothing: the model is fitted to the data set's tokenizer",
+    },
+    "retrieval": {
+        "image_size": "the model's image_size",
+        "rank": "nothing: ranks share the work by themselves",
+        "ranks": "nothing: ranks share the work by themselves",
+        "tokenizer_fingerprint": "nothing: it is the training data's",
+        "tokenizer_name": "nothing: it is the training data's",
+    },
+}
+
+
+@dataclass(frozen=True)
+class LoggersConfig:
+    """Where metrics go. Each of `tensorboard`, `wandb`, `mlflow`: null (off) or a mapping of Composer's
+    options for it.
+
+    Attributes:
+        file: one JSON object a line in SAVE_FOLDER/log.jsonl.
+    """
+
+    file: bool = True
+    tensorboard: Mapping[str, Any] | None = None
+    wandb: Mapping[str, Any] | None = None
+    mlflow: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """A whole run.
+
+    Attributes:
+        model: name or sizes.
+        data: training data (loaders.loader.DataConfig).
+        global_train_batch_size: samples a step over all ranks; the loss contrasts all of them.
+        max_duration: a Composer time ("15ep", "20000ba", "1000000000sp").
+        retrieval: held-out set (loaders.retrieval.RetrievalConfig), or null for none.
+        eval_interval: also measure retrieval this often; it is always measured at the end.
+        clip_grad_norm: largest gradient norm, or null.
+        precision: `auto` is amp_bf16 on a GPU and fp32 on a CPU.
+        device_train_microbatch_size: there to be refused: see train/README.md.
+        seed: of weights and draws.
+        run_name: name of the run; null takes the recipe's file name.
+        save_folder: checkpoints, config.yaml, log.jsonl and results.json; null saves nothing.
+        save_interval: how often to save; the end of training is always saved.
+        save_num_checkpoints_to_keep: older ones are removed; -1 keeps all.
+        save_overwrite: start anew over an existing run.
+        autoresume: go on from the latest checkpoint in save_folder, if there is one.
+        load_path: start from the weights (and, unless load_weights_only, the whole state) of this checkpoint.
+        log_interval: steps between log entries.
+        progress_bar: Composer's bar instead of a line per log entry.
+        dist_timeout: seconds a rank waits for the others.
+    """
+
+    model: ModelConfig
+    data: DataConfig
+    global_train_batch_size: int
+    max_duration: str
+    retrieval: RetrievalConfig | None = None
+    eval_interval: str | None = None
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    clip_grad_norm: float | None = 1.0
+    precision: Literal["auto", "fp32", "amp_bf16", "amp_fp16"] = "auto"
+    device_train_microbatch_size: int | str | None = None
+    seed: int = 17
+    run_name: str | None = None
+    save_folder: str | None = "runs/{run_name}"
+    save_interval: str = "1ep"
+    save_num_checkpoints_to_keep: int = 2
+    save_overwrite: bool = False
+    autoresume: bool = False
+    load_path: str | None = None
+    load_weights_only: bool = False
+    loggers: LoggersConfig = field(default_factory=LoggersConfig)
+    log_interval: int = 10
+    progress_bar: bool = False
+    dist_timeout: float = 600.0
+
+
+def load_config(path: str | Path, words: Sequence[str] = (), world_size: int = 1) -> TrainConfig:
+    """Reads a recipe, lays `key=value` words over it and checks all of it.
+
+    Args:
+        path: a YAML file.
+        words: overrides such as `optimizer.lr=1e-3`.
+        world_size: number of ranks, for the batch of each.
+
+    Raises:
+        UserError: for anything that does not fit, naming the setting.
+    """
+    values = apply_overrides(read_yaml(path), words)
+    if values.get("run_name") is None:
+        values["run_name"] = Path(path).stem
+    if isinstance(values.get("save_folder", TrainConfig.save_folder), str):
+        folder = str(values.get("save_folder", TrainConfig.save_folder))
+        values["save_folder"] = folder.replace("{run_name}", str(values["run_name"]))
+    config = build(TrainConfig, _derive(values, world_size))
+    _check(config)
+    return config
+
+
+def to_yaml(config: TrainConfig) -> str:
+    """The resolved config as YAML that `load_config` reads again: every default, nothing derived."""
+    plain = to_plain(config)
+    for section, derived in DERIVED.items():
+        if plain[section] is not None:
+            plain[section] = {k: v for k, v in plain[section].items() if k not in derived}
+    return str(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True))
+
+
+def _derive(values: Mapping[str, Any], world_size: int) -> dict[str, Any]:
+    """Fills in what follows from other settings, and refuses it where YAML gives it too."""
+    result = dict(values)
+    for section, derived in DERIVED.items():
+        for key in derived:
+            if isinstance(values.get(section), Mapping) and key in values[section]:
+                raise UserError(f"{section}.{key}: cannot be given; it follows from {derived[key]}")
+    size = _image_size(values)
+    if isinstance(values.get("data"), Mapping):
+        own = {"seed": values.get("seed", TrainConfig.seed), **values["data"]}
+        result["data"] = {**own, "batch_size": _rank_batch(values, world_size), **size}
+    if isinstance(values.get("retrieval"), Mapping):
+        result["retrieval"] = {**values["retrieval"], **size}
+    return result
+
+
+def _image_size(values: Mapping[str, Any]) -> dict[str, int]:
+    return {"image_size": image_size_of(build(ModelConfig, values.get("model", {}), "model"))}
+
+
+def _rank_batch(values: Mapping[str, Any], world_size: int) -> int:
+    total = values.get("global_train_batch_size")
+    if type(total) is not int or total < 1:
+        raise UserError(f"global_train_batch_size: expected a whole number of at least 1, got {total!r}")
+    if total % world_size:
+        raise UserError(
+            f"global_train_batch_size: {total} does not divide among {world_size} ranks; "
+            f"give a multiple of {world_size}, such as {total - total % world_size or world_size}"
+        )
+    return total // world_size
+
+
+def _check(config: TrainConfig) -> None:
+    micro = config.device_train_microbatch_size
+    if micro is not None and micro != config.data.batch_size:
+        raise UserError(
+            f"device_train_microbatch_size: {micro} given, but the loss contrasts the whole batch of "
+            f"{config.data.batch_size} a rank at once and microbatches would silently have fewer negatives; "
+            "leave it out, and use more ranks, model.grad_checkpointing=true or a smaller batch"
+        )
+    if config.log_interval < 1:
+        raise UserError(f"log_interval: {config.log_interval} given; expected at least 1")
+    if config.autoresume and config.save_folder is None:
+        raise UserError(
+            "autoresume: needs save_folder, where checkpoints are; give one, or no autoresume"
+        )
+    if config.autoresume and config.save_overwrite:
+        raise UserError("autoresume and save_overwrite: one goes on, the other starts anew; give one of them")

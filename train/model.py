@@ -1,0 +1,125 @@
+"""open_clip models, by name or by sizes, fitted to the tokenizer of the data, as a Composer model."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from composer.models import ComposerModel
+from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
+from open_clip.transformer import text_global_pool
+from torch import Tensor
+
+from train.architecture import Architecture
+from train.loss import contrastive_loss
+
+
+def build_clip(architecture: Architecture, seed: int, device: str | None = None) -> CLIP:
+    """A CLIP with open_clip's own random initialisation, the same on every rank for one seed.
+
+    Args:
+        architecture: sizes, from `resolve_architecture`.
+        seed: of the initial weights; the global random state is left as it was.
+        device: where to build; "meta" gives shapes without memory.
+    """
+    a = architecture
+    with torch.random.fork_rng(devices=[]), torch.device(device or "cpu"):
+        torch.manual_seed(seed)
+        model = CLIP(
+            a.embed_dim,
+            CLIPVisionCfg(**a.vision),
+            CLIPTextCfg(**a.text),
+            quick_gelu=a.quick_gelu,
+            init_logit_scale=math.log(1 / a.init_temperature),
+        )
+    if a.grad_checkpointing:
+        model.set_grad_checkpointing(True)
+    return model
+
+
+def encode_text(model: CLIP, text: Tensor) -> Tensor:
+    """Unit text features, without spending time on the padding that all texts of the batch share.
+
+    The towers are causal and pool at the end token, so positions behind the last end token cannot change
+    the result:
+    cutting them off is exact (tested against `CLIP.encode_text`).
+
+    Args:
+        model: with a causal text tower.
+        text: int64 [B, context_length], padded behind each end token.
+
+    Returns:
+        [B, D].
+    """
+    if model.attn_mask is None or model.text_pool_type not in ("argmax", "eos"):
+        whole: Tensor = model.encode_text(text, normalize=True)
+        return whole
+    ends = (
+        text.argmax(dim=1)
+        if model.text_pool_type == "argmax"
+        else (text == model.text_eos_id).int().argmax(1)
+    )
+    length = int(ends.max()) + 1
+    text = text[:, :length]
+    dtype = model.transformer.get_cast_dtype()
+    x = model.token_embedding(text).to(dtype) + model.positional_embedding[:length].to(dtype)
+    x = model.transformer(x, attn_mask=model.attn_mask[:length, :length])
+    x = text_global_pool(model.ln_final(x), text, model.text_pool_type, eos_token_id=model.text_eos_id)
+    return F.normalize(_project(model, x), dim=-1)
+
+
+def _project(model: CLIP, x: Tensor) -> Tensor:
+    projection = model.text_projection
+    if projection is None:
+        return x
+    projected: Tensor = projection(x) if isinstance(projection, torch.nn.Linear) else x @ projection
+    return projected
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """Per channel mean and standard deviation, of values in 0..1."""
+
+    mean: Sequence[float]
+    std: Sequence[float]
+
+
+class ContrastiveModel(ComposerModel):
+    """CLIP as Composer trains it: forward gives unit features, loss is the global contrastive loss.
+
+    Batches are dicts with `image` [B, 3, S, S] (float, or uint8 to be normalised here) and `text` int64 [B,
+    context].
+    """
+
+    image_mean: Tensor
+    image_std: Tensor
+
+    def __init__(self, clip: CLIP, normalisation: Normalisation) -> None:
+        """Wrap `clip`; its weights appear in checkpoints as `clip.*`."""
+        super().__init__()
+        self.clip = clip
+        self.register_buffer("image_mean", torch.tensor(normalisation.mean).view(3, 1, 1), persistent=False)
+        self.register_buffer("image_std", torch.tensor(normalisation.std).view(3, 1, 1), persistent=False)
+
+    def forward(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
+        """Unit features [B, D] of both towers and the scale; all of it inside DDP's forward."""
+        return {
+            "image": self.encode_image(batch["image"]),
+            "text": encode_text(self.clip, batch["text"]),
+            "scale": self.clip.logit_scale.exp(),
+        }
+
+    def encode_image(self, image: Tensor) -> Tensor:
+        """Unit image features [B, D]."""
+        if image.dtype == torch.uint8:
+            image = (image.to(torch.float32) / 255 - self.image_mean) / self.image_std
+        features: Tensor = self.clip.encode_image(image.to(self.clip.logit_scale.dtype), normalize=True)
+        return features
+
+    def loss(self, outputs: Mapping[str, Tensor], batch: Mapping[str, Any]) -> Tensor:
+        """This rank's share of the contrastive loss over the global batch."""
+        return contrastive_loss(outputs["image"], outputs["text"], outputs["scale"])

@@ -1,0 +1,144 @@
+"""AdamW with CLIP's parameter groups, and warm-up followed by a cosine, counted in steps."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from composer.core import Time, TimeUnit
+from torch import nn
+
+from engine.errors import UserError
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """torch's AdamW (weight decay multiplied by the learning rate, as in open_clip).
+
+    Attributes:
+        lr: peak learning rate.
+        betas: of the running means.
+        eps: 1e-6 is CLIP's for vision transformers.
+        weight_decay: for matrices only; none for norms, biases and the logit scale.
+    """
+
+    lr: float = 5e-4
+    betas: tuple[float, float] = (0.9, 0.98)
+    eps: float = 1e-6
+    weight_decay: float = 0.2
+
+
+@dataclass(frozen=True)
+class ScheduleConfig:
+    """Linear warm-up from 0 and a cosine down to `final_fraction` of the peak at `max_duration`.
+
+    Attributes:
+        warmup: a Composer time: "500ba" (steps), "1ep", "4096000sp" (samples) or "0.02dur" (share of run).
+        final_fraction: of the peak learning rate.
+    """
+
+    warmup: str = "0ba"
+    final_fraction: float = 0.0
+
+
+def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Splits parameters as open_clip does: no decay for norms, biases, gains and the logit scale (less than
+    2-D)."""
+    decay: list[nn.Parameter] = []
+    plain: list[nn.Parameter] = []
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            exempt = parameter.ndim < 2 or name.endswith(("bias", "logit_scale"))
+            (plain if exempt else decay).append(parameter)
+    return [{"params": plain, "weight_decay": 0.0}, {"params": decay, "weight_decay": weight_decay}]
+
+
+def build_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.AdamW:
+    """AdamW over `parameter_groups`; one fused kernel on a GPU."""
+    groups = parameter_groups(model, config.weight_decay)
+    fused = any(p.is_cuda for p in model.parameters())
+    return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, eps=config.eps, fused=fused)
+
+
+def check_time(text: str, path: str) -> Time[Any]:
+    """Reads a Composer time string.
+
+    Raises:
+        UserError: names the setting and shows the forms.
+    """
+    try:
+        return Time.from_timestring(text)
+    except ValueError as error:
+        raise UserError(f"{path}: {text!r} is not a time; write 500ba, 4096000sp, 2ep or 0.1dur") from error
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long a run is. All in optimizer steps except `global_batch`, in samples."""
+
+    global_batch: int
+    steps_per_epoch: int
+    total: int
+
+    def steps(self, time: Time[Any]) -> int:
+        """A duration in steps."""
+        return steps_of(time, self.global_batch, self.steps_per_epoch, self.total)
+
+
+def make_plan(max_duration: str, global_batch: int, steps_per_epoch: int) -> Plan:
+    """Resolves `max_duration` into steps.
+
+    Raises:
+        UserError: not a time, or no step at all.
+    """
+    total = steps_of(check_time(max_duration, "max_duration"), global_batch, steps_per_epoch, 0)
+    if total < 1:
+        raise UserError(f"max_duration: {max_duration} is no step at all; expected at least 1ba")
+    return Plan(global_batch, steps_per_epoch, total)
+
+
+def steps_of(time: Time[Any], global_batch: int, steps_per_epoch: int, total: int) -> int:
+    """A duration in steps, rounded up.
+
+    Raises:
+        UserError: for units that no step count follows from.
+    """
+    in_steps = {
+        TimeUnit.BATCH: 1.0,
+        TimeUnit.EPOCH: float(steps_per_epoch),
+        TimeUnit.SAMPLE: 1 / global_batch,
+        TimeUnit.DURATION: float(total),
+    }
+    if time.unit not in in_steps:
+        raise UserError(f"{time.value}{time.unit.value}: expected a time in ba, sp, ep or dur")
+    return math.ceil(float(time.value) * in_steps[time.unit])
+
+
+def warmup_cosine(step: int, warmup: int, total: int, final: float) -> float:
+    """Multiplier for step 0, 1, ...: (step + 1) / warmup while step < warmup, then a cosine from 1 to
+    `final`."""
+    if step < warmup:
+        return (step + 1) / warmup
+    progress = min(1.0, (step - warmup) / max(1, total - warmup))
+    return final + (1 - final) * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def build_schedule(
+    optimizer: torch.optim.Optimizer, config: ScheduleConfig, plan: Plan
+) -> torch.optim.lr_scheduler.LambdaLR:
+    """A torch scheduler, to be stepped after each optimizer step.
+
+    Not a Composer scheduler: Composer evaluates those before it advances its clock, so that the first
+    multiplier
+    holds for two steps, and its warm-up refuses a duration in another unit than `max_duration`.
+    """
+    warmup = plan.steps(check_time(config.warmup, "schedule.warmup"))
+    if warmup > plan.total:
+        raise UserError(
+            f"schedule.warmup: {config.warmup} is {warmup} steps, more than the whole run ({plan.total})"
+        )
+    return torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: warmup_cosine(step, warmup, plan.total, config.final_fraction)
+    )

@@ -1,0 +1,124 @@
+"""Retrieval on a held-out set: encode it, each rank its share, and rank everything against everything."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import torch
+from composer.core import Callback, Event, State, get_precision_context
+from composer.loggers import Logger
+from composer.utils import create_interval_scheduler, dist
+from loaders import retrieval as data
+
+from train.model import ContrastiveModel, encode_text
+from train.ranking import recall_table
+
+# Texts encoded at a time: an image may have any number of captions.
+TEXT_CHUNK = 512
+
+
+@dataclasses.dataclass(frozen=True)
+class Features:
+    """What one rank encoded. float32 on the CPU; image_of_text counts in the order of `image`."""
+
+    image: torch.Tensor
+    text: torch.Tensor
+    image_of_text: torch.Tensor
+
+
+def evaluate_retrieval(
+    model: ContrastiveModel, config: data.RetrievalConfig, precision: str = "fp32"
+) -> dict[str, float]:
+    """R@1/5/10 in both directions; every rank returns the same numbers.
+
+    Args:
+        model: on its device; its training mode is restored.
+        config: the held-out set; `rank` and `ranks` are filled in here.
+        precision: Composer's name, as in training.
+
+    Returns:
+        Fractions by name (`train.ranking.recall_table`), and the sizes `images` and `texts`.
+    """
+    share = dataclasses.replace(config, rank=dist.get_global_rank(), ranks=dist.get_world_size())
+    mine = encode(model, data.build_retrieval_loader(share), precision)
+    whole = interleave(dist.all_gather_object(mine))
+    table = recall_table(whole.image, whole.text, whole.image_of_text)
+    return {**table, "images": len(whole.image), "texts": len(whole.text)}
+
+
+@torch.inference_mode()
+def encode(
+    model: ContrastiveModel, batches: Iterable[Mapping[str, Any]], precision: str = "fp32"
+) -> Features:
+    """Encodes batches {image [B, 3, S, S], text [M, context], image_of_text [M]} in order."""
+    device = next(model.parameters()).device
+    was_training = model.training
+    model.eval()
+    images, texts, owners, seen = [], [], [], 0
+    with get_precision_context(precision):
+        for batch in batches:
+            images.append(model.encode_image(batch["image"].to(device)).float().cpu())
+            for chunk in batch["text"].split(TEXT_CHUNK):
+                texts.append(encode_text(model.clip, chunk.to(device)).float().cpu())
+            owners.append(batch["image_of_text"] + seen)
+            seen += len(batch["image"])
+    model.train(was_training)
+    width = model.clip.visual.output_dim
+    return Features(
+        torch.cat(images) if images else torch.empty(0, width),
+        torch.cat(texts) if texts else torch.empty(0, width),
+        torch.cat(owners) if owners else torch.empty(0, dtype=torch.int64),
+    )
+
+
+def interleave(shares: list[Features]) -> Features:
+    """Puts the ranks' shares back into the set's own order (rank r holds images r, r + W, r + 2 W, ...).
+
+    The order matters where scores tie, so one rank and many give the same numbers.
+    """
+    ranks = len(shares)
+    number = [torch.arange(len(s.image)) * ranks + r for r, s in enumerate(shares)]
+    order = torch.cat(number).argsort()
+    owner = torch.cat([n[s.image_of_text] for n, s in zip(number, shares, strict=True)])
+    by_image = owner.argsort(stable=True)
+    return Features(
+        torch.cat([s.image for s in shares])[order],
+        torch.cat([s.text for s in shares])[by_image],
+        owner[by_image],
+    )
+
+
+class RetrievalCallback(Callback):
+    """Runs retrieval each `interval` during training and logs it; the end of training is the caller's."""
+
+    def __init__(self, interval: str, evaluate: Callable[[], dict[str, float]]) -> None:
+        """Takes a Composer time such as "1ep" and what to run."""
+        self._due = create_interval_scheduler(
+            interval, include_end_of_training=False, checkpoint_events=False
+        )
+        self._evaluate = evaluate
+
+    def run_event(self, event: Event, state: State, logger: Logger) -> None:
+        """Evaluates when due."""
+        if event in (Event.BATCH_END, Event.EPOCH_END) and self._due(state, event):
+            logger.log_metrics(metric_names(self._evaluate()))
+
+
+def metric_names(table: Mapping[str, float]) -> dict[str, float]:
+    """The names under which loggers see a table."""
+    return {f"metrics/retrieval/{name}": value for name, value in table.items()}
+
+
+def format_table(table: Mapping[str, float]) -> str:
+    """The table as text, in percent."""
+    images, texts = int(table["images"]), int(table["texts"])
+    lines = [
+        f"retrieval on {images:,} images, {texts:,} texts (%)",
+        f"{'':<15}{'R@1':>7}{'R@5':>7}{'R@10':>7}",
+    ]
+    for direction in ("image_to_text", "text_to_image"):
+        cells = "".join(f"{100 * table[f'{direction}_r@{k}']:7.2f}" for k in (1, 5, 10))
+        lines.append(f"{direction.replace('_', ' '):<15}{cells}")
+    return "\n".join(lines)

@@ -1,0 +1,80 @@
+"""Trains CLIP from a recipe: `composer train/run.py yamls/NAME.yaml key=value ...`.
+
+Runs alike under `composer -n N`, `torchrun --nproc-per-node N` and plain python, on GPUs or CPUs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+EXAMPLE = """examples:
+  composer train/run.py yamls/tiny_cpu.yaml data.local=out/tiny_train
+  composer -n 8 train/run.py yamls/veclip_b16.yaml data.local=DIR run_name=first optimizer.lr=1e-3
+  composer -n 8 train/run.py yamls/clip_b16.yaml data.local=DIR autoresume=true
+
+Every setting, with its default, is in train/config.py. The resolved settings are printed
+and saved as config.yaml in save_folder. Exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="composer train/run.py",
+        description="Train CLIP on a data set of engine.shard, from a recipe in YAML.",
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("recipe", help="a YAML file, such as yamls/tiny_cpu.yaml")
+    parser.add_argument(
+        "settings", nargs="*", metavar="key=value", help="overrides, such as optimizer.lr=1e-3"
+    )
+    options = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, _interrupt)
+    return _run(options.recipe, options.settings)
+
+
+def _run(recipe: str, settings: Sequence[str]) -> int:
+    # Imported late: torch and Composer take seconds, --help must not.
+    from engine.errors import UserError
+
+    session = None
+    try:
+        from train.config import load_config
+        from train.session import open_session
+
+        config = load_config(recipe, settings, int(os.environ.get("WORLD_SIZE", "1")))
+        session = open_session(config)
+        session.run()
+        return 0
+    except UserError as error:
+        _tell(str(error), everyone=session is not None)
+        return 1
+    except KeyboardInterrupt:
+        _tell("interrupted; the latest checkpoint is kept, go on with autoresume=true", everyone=False)
+        return 130
+
+
+def _tell(message: str, everyone: bool) -> None:
+    """One line on stderr: from rank 0 before training (all ranks fail alike), from whoever failed after
+    that."""
+    rank = int(os.environ.get("RANK", "0"))
+    if rank == 0:
+        print(f"error: {message}", file=sys.stderr, flush=True)
+    elif everyone:
+        print(f"error: rank {rank}: {message}", file=sys.stderr, flush=True)
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    # As a script, Python puts train/ first on the path, where its modules would hide others of the same name.
+    sys.path[:] = [str(ROOT), *(p for p in sys.path if p and Path(p).resolve() not in (ROOT, ROOT / "train"))]
+    sys.exit(main())

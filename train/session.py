@@ -1,0 +1,225 @@
+"""One run from its config: loader, model and Trainer put together, trained, evaluated and summed up."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from composer import DataSpec, Trainer
+from composer.algorithms import GradientClipping
+from composer.core import Algorithm, Callback
+from composer.loggers import LoggerDestination
+from composer.utils import dist, get_device
+from loaders.loader import CaptionLoader, build_loader
+
+from engine.errors import UserError
+from train import checkpoints, retrieval
+from train.architecture import resolve_architecture
+from train.callbacks import ClampLogitScale, ConsoleLog, Throughput
+from train.config import TrainConfig, to_yaml
+from train.loggers import JsonLinesLogger, build_loggers
+from train.model import ContrastiveModel, Normalisation, build_clip
+from train.optim import Plan, build_optimizer, build_schedule, check_time, make_plan
+
+
+@dataclass(frozen=True)
+class Session:
+    """A run ready to start. `folder` is where files beside the checkpoints go, or None."""
+
+    config: TrainConfig
+    trainer: Trainer
+    model: ContrastiveModel
+    plan: Plan
+    folder: Path | None
+    evaluate: Callable[[], dict[str, float]] | None
+
+    def run(self) -> None:
+        """Trains to the end (or from where the checkpoint stands), evaluates and prints the summary.
+
+        Raises:
+            UserError: from the data, such as a damaged shard that cannot be fetched again.
+        """
+        started, before = time.perf_counter(), int(self.trainer.state.timestamp.batch)
+        if before < self.plan.total:
+            self.trainer.fit()
+        seconds = time.perf_counter() - started
+        table = self.evaluate() if self.evaluate else None
+        if dist.get_global_rank() == 0:
+            self._report(int(self.trainer.state.timestamp.batch) - before, seconds, table)
+        self.trainer.close()  # type: ignore[no-untyped-call]
+
+    def _report(self, steps: int, seconds: float, table: dict[str, float] | None) -> None:
+        samples = steps * self.plan.global_batch
+        print(f"\n{self.config.run_name}: {samples:,} samples in {seconds:,.0f} s", end="")
+        print(
+            f" ({samples / seconds:,.0f} samples/s), step {self.trainer.state.timestamp.batch.value}"
+            if steps
+            else ""
+        )
+        if table is not None:
+            self.trainer.logger.log_metrics(retrieval.metric_names(table))
+            print(retrieval.format_table(table))
+        if self.folder is None:
+            return
+        if table is not None:
+            result = {
+                "run_name": self.config.run_name,
+                "step": int(self.trainer.state.timestamp.batch),
+                **table,
+            }
+            write_results(self.folder / checkpoints.RESULTS, result)
+        print(f"run folder: {self.folder} ({', '.join(sorted(p.name for p in self.folder.iterdir()))})")
+
+
+def write_results(path: Path, result: Mapping[str, object]) -> None:
+    """Writes results.json."""
+    path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+
+
+def open_session(config: TrainConfig) -> Session:
+    """Builds everything; nothing has been trained yet.
+
+    Raises:
+        UserError: the data, the model or the folder do not fit the config.
+    """
+    device = get_device(None)
+    dist.initialize_dist(device, timeout=config.dist_timeout)
+    _share_cores()
+    folder = _folder(config)
+    _check_folder(config, folder)
+    loader = build_loader(config.data)
+    card = _card(config)
+    clip = build_clip(card.architecture, config.seed)
+    model = ContrastiveModel(device.module_to_device(clip), card.normalisation)
+    plan = make_plan(config.max_duration, config.global_train_batch_size, len(loader))
+    _save_card(config, folder, card)
+    precision = _precision(config)
+    evaluate = None
+    if config.retrieval is not None:
+        evaluate = functools.partial(retrieval.evaluate_retrieval, model, config.retrieval, precision)
+    trainer = _trainer(config, loader, model, plan, folder, evaluate)
+    return Session(config, trainer, model, plan, folder, evaluate)
+
+
+def _trainer(
+    config: TrainConfig,
+    loader: CaptionLoader,
+    model: ContrastiveModel,
+    plan: Plan,
+    folder: Path | None,
+    evaluate: Callable[[], dict[str, float]] | None,
+) -> Trainer:
+    optimizer = build_optimizer(model, config.optimizer)
+    return Trainer(
+        model=model,
+        train_dataloader=DataSpec(loader, get_num_samples_in_batch=lambda batch: len(batch["image"])),
+        max_duration=f"{plan.total}ba",
+        optimizers=optimizer,
+        schedulers=build_schedule(optimizer, config.schedule, plan),
+        step_schedulers_every_batch=True,
+        algorithms=_algorithms(config),
+        callbacks=_callbacks(config, loader, plan, evaluate),
+        loggers=_loggers(config, folder),
+        precision=_precision(config),
+        seed=config.seed,
+        run_name=config.run_name,
+        progress_bar=config.progress_bar,
+        save_folder=config.save_folder,
+        save_interval=config.save_interval,
+        save_num_checkpoints_to_keep=config.save_num_checkpoints_to_keep,
+        save_overwrite=config.save_overwrite,
+        autoresume=config.autoresume,
+        load_path=config.load_path,
+        load_weights_only=config.load_weights_only,
+        dist_timeout=config.dist_timeout,
+    )
+
+
+def _algorithms(config: TrainConfig) -> list[Algorithm]:
+    algorithms: list[Algorithm] = [ClampLogitScale()]  # type: ignore[no-untyped-call]
+    if config.clip_grad_norm is not None:
+        algorithms.append(GradientClipping(clipping_type="norm", clipping_threshold=config.clip_grad_norm))
+    return algorithms
+
+
+def _callbacks(
+    config: TrainConfig, loader: CaptionLoader, plan: Plan, evaluate: Callable[[], dict[str, float]] | None
+) -> list[Callback]:
+    callbacks: list[Callback] = [Throughput(config.log_interval, loader.dataset.info.sources, plan)]
+    if not config.progress_bar:
+        callbacks.append(ConsoleLog(config.log_interval, plan))
+    if config.eval_interval is not None and evaluate is not None:
+        check_time(config.eval_interval, "eval_interval")
+        callbacks.append(retrieval.RetrievalCallback(config.eval_interval, evaluate))
+    return callbacks
+
+
+def _loggers(config: TrainConfig, folder: Path | None) -> list[LoggerDestination]:
+    wanted = config.loggers
+    loggers = build_loggers(
+        {"tensorboard": wanted.tensorboard, "wandb": wanted.wandb, "mlflow": wanted.mlflow}
+    )
+    if wanted.file and folder is not None:
+        loggers.append(JsonLinesLogger(folder / "log.jsonl"))
+    return loggers
+
+
+def _precision(config: TrainConfig) -> str:
+    if config.precision != "auto":
+        return config.precision
+    return "amp_bf16" if torch.cuda.is_available() else "fp32"
+
+
+def _card(config: TrainConfig) -> checkpoints.ModelCard:
+    tokenizer = checkpoints.read_tokenizer(config.data.local)
+    architecture = resolve_architecture(config.model, tokenizer)
+    return checkpoints.ModelCard(architecture, tokenizer, Normalisation(config.data.mean, config.data.std))
+
+
+def _share_cores() -> None:
+    """On CPUs, gives each of a node's ranks its share: Composer's launcher leaves them all to each."""
+    if dist.get_local_world_size() > 1 and not torch.cuda.is_available():
+        torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // dist.get_local_world_size()))
+
+
+def _folder(config: TrainConfig) -> Path | None:
+    """Where config.yaml, model.json and results.json go: save_folder, or runs/NAME where that is in a
+    remote store."""
+    if config.save_folder is None:
+        return None
+    return Path("runs", str(config.run_name)) if "://" in config.save_folder else Path(config.save_folder)
+
+
+def _check_folder(config: TrainConfig, folder: Path | None) -> None:
+    """Refuses to mix two runs in one folder."""
+    fresh = folder is not None and not config.autoresume and not config.save_overwrite
+    if fresh and folder is not None and (folder / checkpoints.CONFIG).exists():
+        raise UserError(
+            f"{folder}: there is a run already; go on with autoresume=true, start anew with "
+            "save_overwrite=true, or give another run_name"
+        )
+    dist.barrier()
+
+
+def _save_card(config: TrainConfig, folder: Path | None, card: checkpoints.ModelCard) -> None:
+    """Prints the resolved config and writes it and the model card (rank 0)."""
+    text = to_yaml(config)
+    if dist.get_global_rank() != 0:
+        return
+    print(text, file=sys.stderr)
+    if folder is None:
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / checkpoints.CONFIG
+    if config.autoresume and path.exists():
+        for change in checkpoints.differences(path.read_text(encoding="utf-8"), text):
+            print(f"note: changed since the run began: {change}", file=sys.stderr)
+    path.write_text(text, encoding="utf-8")
+    card.save(folder / checkpoints.MODEL)
