@@ -181,8 +181,6 @@ def _check(config: TrainConfig) -> None:
     if config.log_interval < 1:
         raise UserError(f"log_interval: {config.log_interval} given; expected at least 1")
     if config.autoresume and config.save_folder is None:
-        raise UserError(
-            "autoresume: needs save_folder, where checkpoints are; give one, or no autoresume"
-        )
+        raise UserError("autoresume: needs save_folder, where checkpoints are; give one, or no autoresume")
     if config.autoresume and config.save_overwrite:
         raise UserError("autoresume and save_overwrite: one goes on, the other starts anew; give one of them")
