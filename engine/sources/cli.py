@@ -15,14 +15,14 @@ def add_source_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the positional inputs and an argument group `input`."""
     parser.add_argument(
         "inputs", nargs="+", metavar="INPUT",
-        help="files, folders, globs, brace patterns ('data/{00000..00099}.tar'); local or URLs (s3, gs, hf, http)",
+        help="files, folders, globs, braces ('data/{00000..00099}.tar'); local or URLs (s3, gs, hf, http)",
     )  # fmt: skip
     group = parser.add_argument_group("input")
     group.add_argument("--format", default="auto", choices=FORMAT_NAMES, help="default: found by looking")
     group.add_argument(
         "--caption", action="append", default=[], metavar="NAME=FIELD",
-        help="a caption source and where its texts stand; repeatable. FIELD: a tar extension or column (txt), "
-        "a JSON entry (json:re_caption), some of several (caption[0], caption[1:]), alternatives (txt|alt)",
+        help="a caption source and where its texts stand; repeatable. FIELD: an extension or column (txt), "
+        "a JSON entry (json:re_caption), several (caption[0], caption[1:]) or a choice (a|b)",
     )  # fmt: skip
     group.add_argument(
         "--score", action="append", default=[], metavar="NAME=FIELD",

@@ -20,14 +20,18 @@ def expand_inputs(inputs: Iterable[str]) -> list[str]:
     Raises:
         UserError: nothing there.
     """
-    found = [path for pattern in inputs for one in expand_braces(pattern) for path in _expand_one(one)]
+    patterns = [one for pattern in inputs for one in dict.fromkeys(expand_braces(pattern))]
+    found = [path for one in patterns for path in _expand_one(one)]
     if not found:
         raise UserError("no input given; expected files, folders or patterns: 'data/{00000..00099}.tar'")
     return found
 
 
 def expand_braces(pattern: str) -> Iterator[str]:
-    """`{00000..00003}` (zero padded as the first number is) and `{a,b}`, several and nested, as bash does."""
+    """`{00000..00003}` (zero padded as the first number is) and `{a,b}`, several and nested, as bash does.
+
+    Nested choices come up more than once: callers drop the repetitions.
+    """
     match = _BRACE.search(pattern)
     if not match:
         yield pattern

@@ -103,17 +103,17 @@ def open_columns(paths: list[str], options: SourceOptions, only: OnlyKeys) -> tu
 
 def open_tables(paths: list[str], options: SourceOptions, only: OnlyKeys) -> Source:
     """Tables of one data set: the first one's columns decide."""
-    tables = [open_table(path, options) for path in paths]
-    captions = table_captions(paths[0], tables[0].reader.columns, options)
+    readers = [open_rows(path, options) for path in paths]
+    captions = table_captions(paths[0], readers[0].columns, options)
+    tables = [open_table(reader, options) for reader in readers]
     return TableSource(tables, Assembler(options, captions, only), options.rows_per_unit)
 
 
-def open_table(path: str, options: SourceOptions) -> Table:
+def open_table(reader: RowReader, options: SourceOptions) -> Table:
     """Find the image column and the image folder of a table."""
-    reader = open_rows(path, options)
-    column = image_column(path, reader.columns, IMAGE_COLUMNS, options)
+    column = image_column(reader.path, reader.columns, IMAGE_COLUMNS, options)
     first = next((row.cells[column] for row in reader.rows() if row.cells.get(column)), "")
-    return Table(reader, column, find_root(path, str(first), options.image_root))
+    return Table(reader, column, find_root(reader.path, str(first), options.image_root))
 
 
 def open_rows(path: str, options: SourceOptions) -> RowReader:

@@ -17,12 +17,16 @@ SKIP_BYTES = 1 << 20
 
 
 class TarError(Exception):
-    """The archive cannot be read any further; `code` is a reject code."""
+    """The archive cannot be read any further; `code` is a reject code.
 
-    def __init__(self, code: str, message: str) -> None:
-        """Keep both."""
+    `complete`: all members before are whole, the damage comes after the end marker.
+    """
+
+    def __init__(self, code: str, message: str, complete: bool = False) -> None:
+        """Keep them."""
         super().__init__(message)
         self.code = code
+        self.complete = complete
 
 
 @dataclass(frozen=True)
@@ -72,19 +76,27 @@ class TarStream:
             position = self._position
             header = self._take(BLOCK)
             if not any(header):
+                self._check_end()
                 return None
             check_header(header, position)
             kind, size = header[156:157], parse_number(header[124:136], position)
-            if kind in b"LKxg" and kind != b"\0":
+            if kind in b"LKxg":
                 self._read_extended(kind, size, extended)
                 continue
             if "size" in extended:
                 size = parse_decimal(extended["size"], position)
             name = extended.get("path") or header_name(header)
-            is_file = kind in (b"0", b"\0", b"7") and not name.endswith("/")
-            is_dir = kind == b"5" or (kind in (b"0", b"\0") and name.endswith("/"))
+            is_dir = kind == b"5" or (kind == b"\0" and name.endswith("/"))  # before POSIX, a slash was all
+            is_file = kind in b"0\x007" and not is_dir
             # links, devices and folders have no content, whatever their size field says
-            return Member(name, 0 if kind in b"123456" and kind != b"\0" else size, is_file, is_dir, position)
+            return Member(name, 0 if kind in b"123456" else size, is_file, is_dir, position)
+
+    def _check_end(self) -> None:
+        """Only zeros may follow: a zeroed header or a second archive must not be passed over in silence."""
+        while block := self._read_some(SKIP_BYTES):
+            if block.strip(b"\0"):
+                message = f"something follows the end marker before byte {self._position:,}"
+                raise TarError("tar_damaged", message, complete=True)
 
     def _read_extended(self, kind: bytes, size: int, extended: dict[str, str]) -> None:
         if size > MAX_EXTENDED_BYTES:

@@ -9,6 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO, cast
 
+import zstandard
+
+from engine.errors import UserError
 from engine.records import Record, Reject
 from engine.sources.assemble import Assembler, Sample
 from engine.sources.base import Source, Unit
@@ -20,8 +23,11 @@ IMAGE_FIELDS = ("jpg", "jpeg", "png", "webp")
 TAR_NAMES = (".tar", ".tar.gz", ".tgz", ".tar.zst")
 # The rule of webdataset's `base_plus_ext`: folders belong to the key, the first dot of the file name ends it.
 _NAME = re.compile(r"((?:.*/|)[^.]+)[.]([^/]*)", re.DOTALL)
+# Names that webdataset passes over: `__meta__`, `__meta__/...`.
+_META = re.compile(r"__[^/]*__($|/)")
 # zstd frames may ask for windows of gigabytes; 128 MiB is what `zstd --long` needs.
 ZSTD_WINDOW_BYTES = 1 << 27
+DAMAGE = (TarError, gzip.BadGzipFile, EOFError, zlib.error, zstandard.ZstdError)
 
 
 class WebDatasetSource(Source):
@@ -51,7 +57,8 @@ class WebDatasetSource(Source):
             with open_tar(path) as stream:
                 tar = TarStream(stream)
                 for member in tar:
-                    split = None if member.is_dir else split_name(member.name)
+                    skip = member.is_dir or _META.match(member.name)
+                    split = None if skip else split_name(member.name)
                     if split is None:
                         continue
                     key, field = split[0], split[1].lower()
@@ -60,9 +67,16 @@ class WebDatasetSource(Source):
                             yield current
                         current = Sample(key, None, {}, f"{path}#{key}")
                     self._add(current, field, member, tar)
-        except (TarError, OSError, EOFError, zlib.error) as error:
+        except DAMAGE as error:
+            if current is not None and isinstance(error, TarError) and error.complete:
+                yield current
+                current = None
             yield broken(path, current, error)
             return
+        except (
+            OSError
+        ) as error:  # the disk or the network, not the archive: nobody may take this for a reject
+            raise UserError(f"{path}: reading failed: {error}; run again") from error
         if current is not None:
             yield current
 
@@ -108,8 +122,6 @@ def open_tar(path: str) -> Iterator[BinaryIO]:
             with gzip.GzipFile(fileobj=raw) as unpacked:
                 yield cast(BinaryIO, unpacked)
         elif path.endswith(".zst"):
-            import zstandard
-
             unpacker = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW_BYTES)
             with unpacker.stream_reader(raw, read_across_frames=True) as reader:
                 yield cast(BinaryIO, reader)

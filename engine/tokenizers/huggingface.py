@@ -17,17 +17,10 @@ from engine.errors import UserError
 from engine.tokenizers.base import DEFAULT_CONTEXT_LENGTH, Tokenizer, TokenizerInfo, fingerprint_of, pack_ids
 
 TRUNCATION = "text cut so that start and end tokens fit into context_length"
-# Parts of tokenizer.json that decide which ids a text gets; padding and truncation are ours, decoding is not used.
+# What decides the ids of a text in tokenizer.json; padding and truncation are ours, decoding is not used.
 DEFINING = ("added_tokens", "normalizer", "pre_tokenizer", "post_processor", "model")
 FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
-SLOW_FILES = (
-    "spiece.model",
-    "sentencepiece.bpe.model",
-    "tokenizer.model",
-    "vocab.txt",
-    "vocab.json",
-    "merges.txt",
-)
+SLOW_FILES = ("*.model", "vocab.txt", "vocab.json", "merges.txt")
 
 
 @dataclass(frozen=True)
@@ -89,14 +82,15 @@ def load_slow(spec: str, folder: Path) -> Loaded:
         UserError: transformers is not installed, or cannot convert it.
     """
     try:
-        from transformers import AutoTokenizer
+        import transformers
     except ImportError:
         raise UserError(
             f"tokenizer {spec}: has no tokenizer.json; converting older files needs transformers: "
             f"pip install transformers sentencepiece protobuf"
         ) from None
     try:
-        rust = AutoTokenizer.from_pretrained(str(folder), use_fast=True).backend_tokenizer
+        auto: Any = transformers.AutoTokenizer
+        rust = auto.from_pretrained(str(folder), use_fast=True).backend_tokenizer
     except Exception as error:
         raise UserError(f"tokenizer {spec}: transformers cannot load {folder}: {error}") from None
     return Loaded(name_of(spec), rust, json.loads(rust.to_str()), read_config(folder))
@@ -129,7 +123,7 @@ class HuggingFaceTokenizer(Tokenizer):
         eos = self._id(loaded, "eos_token", "sep_token")
         frame = self._rust.encode("").ids
         self._appended = [] if frame[-1:] == [eos] else [eos]
-        bos = frame[0] if len(frame) > 1 else None
+        bos = next(iter(frame if self._appended else frame[:-1]), None)
         pad = self._id(loaded, "pad_token", "eos_token", "sep_token")
         special = {"eos": eos, "bos": bos, "pad": pad, "appended": self._appended}
         super().__init__(
@@ -154,7 +148,7 @@ class HuggingFaceTokenizer(Tokenizer):
             if found is not None:
                 return int(found)
         raise UserError(
-            f"tokenizer {loaded.name}: tokenizer_config.json names no {' or '.join(roles)} of the vocabulary; "
+            f"tokenizer {loaded.name}: tokenizer_config.json names no usable {' or '.join(roles)}; "
             f"a text tower needs one, add it there"
         )
 
@@ -171,19 +165,12 @@ def definition_fingerprint(definition: dict[str, Any], special: dict[str, Any], 
     if isinstance(model, dict) and isinstance(model.get("merges"), list):
         # "a b" before tokenizers 0.20, ["a", "b"] since
         model["merges"] = [pair.split(" ") if isinstance(pair, str) else pair for pair in model["merges"]]
-    return fingerprint_of(
-        {
-            "kind": "huggingface/1",
-            "definition": parts,
-            "special": special,
-            "context_length": context_length,
-            "truncation": TRUNCATION,
-        }  # fmt: skip
-    )
+    rule = {"context_length": context_length, "truncation": TRUNCATION}
+    return fingerprint_of({"kind": "huggingface/1", "definition": parts, "special": special, **rule})
 
 
 def without_defaults(value: Any) -> Any:
-    """The value without entries that are null or false: new versions add such fields and mean what was before."""
+    """The value without null and false entries: new versions add such fields and mean what was before."""
     if isinstance(value, dict):
         kept = {name: without_defaults(entry) for name, entry in value.items()}
         return {name: entry for name, entry in kept.items() if entry is not None and entry is not False}

@@ -3,8 +3,8 @@
     python engine/tokenizers/data/make.py
 
 `clip_merges.txt.gz` is the merge list that open_clip's SimpleTokenizer keeps, in rank order.
-`clip_classes.json` is what its pattern takes for a letter, a number or nothing, as code point ranges: measured rather
-than named, because the `regex` package and the Rust tokenizers know different Unicode versions.
+`clip_classes.json` is what its pattern takes for a letter, a number or nothing, as code point ranges:
+measured rather than named, because `regex` and the Rust tokenizers know different Unicode versions.
 """
 
 from __future__ import annotations
