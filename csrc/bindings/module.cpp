@@ -12,4 +12,5 @@ PYBIND11_MODULE(_core, m) {
   veclip::bindings::register_pack(m);
   veclip::bindings::register_resample(m);
   veclip::bindings::register_draws(m);
+  veclip::bindings::register_transform(m);
 }

@@ -14,5 +14,6 @@ void register_mds(pybind11::module_& m);
 void register_pack(pybind11::module_& m);
 void register_resample(pybind11::module_& m);
 void register_draws(pybind11::module_& m);
+void register_transform(pybind11::module_& m);
 
 }  // namespace veclip::bindings

@@ -1,7 +1,7 @@
 """RandomResizedCrop's box, number for number as csrc/image/crop.cpp draws it.
 
-The algorithm is torchvision's `RandomResizedCrop.get_params` (ten tries, then a centred fallback) in float64; only
-the source of randomness is ours.
+The algorithm is torchvision's `RandomResizedCrop.get_params` (ten tries, then a centred fallback) in float64;
+only the source of randomness is ours.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def crop_box(
     scale: tuple[float, float] = DEFAULT_SCALE,
     ratio: tuple[float, float] = DEFAULT_RATIO,
 ) -> Box:
-    """The box (left, top, width, height) of one image of `size` (width, height); arguments as in `crop_boxes`."""
+    """The box of one image of `size` (width, height); see `crop_boxes`."""
     width, height = size
     if width < 1 or height < 1:
         return (0, 0, 0, 0)

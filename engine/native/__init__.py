@@ -13,6 +13,7 @@ from engine.native._core import (
     commit_file,
     crop_boxes,
     decode_rgb,
+    eval_batch,
     gather,
     hash_bytes,
     hash_file,
@@ -24,6 +25,7 @@ from engine.native._core import (
     set_simd,
     simd_names,
     status_sentence,
+    train_batch,
     xxh3_64,
 )
 
@@ -40,6 +42,7 @@ __all__ = [
     "commit_file",
     "crop_boxes",
     "decode_rgb",
+    "eval_batch",
     "gather",
     "hash_bytes",
     "hash_file",
@@ -51,5 +54,6 @@ __all__ = [
     "set_simd",
     "simd_names",
     "status_sentence",
+    "train_batch",
     "xxh3_64",
 ]

@@ -147,3 +147,31 @@ def crop_boxes(
     scale: tuple[float, float] = (0.9, 1.0),
     ratio: tuple[float, float] = (3 / 4, 4 / 3),
 ) -> NDArray[np.int32]: ...
+
+# transform
+Pixels = NDArray[np.uint8] | NDArray[np.float32] | NDArray[np.uint16]
+Triple = tuple[float, float, float]
+
+def train_batch(
+    images: ByteItems,
+    boxes: NDArray[np.int32],
+    out: Pixels,
+    pool: ThreadPool,
+    *,
+    dtype: str = "uint8",
+    mean: Triple = ...,
+    std: Triple = ...,
+    pass_order: str = "pillow11",
+    limits: Limits = ...,
+) -> NDArray[np.uint8]: ...
+def eval_batch(
+    images: ByteItems,
+    out: Pixels,
+    pool: ThreadPool,
+    *,
+    dtype: str = "uint8",
+    mean: Triple = ...,
+    std: Triple = ...,
+    pass_order: str = "pillow11",
+    limits: Limits = ...,
+) -> NDArray[np.uint8]: ...
