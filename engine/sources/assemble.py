@@ -87,17 +87,19 @@ class Assembler:
         return frozenset().union(*(selector.json_fields for selector in self.selectors))
 
     def wanted(self, sample: Sample) -> bool:
-        """Whether `only_keys` lets this sample in; images need not be read for the answer."""
-        if self.only_keys is None:
-            return True
-        return sample.key in self.only_keys or any(name in self.only_keys for name in sample.names)
+        """Whether `only_keys` may let this sample in: asked before its image is read."""
+        return self.key is not None or self._listed(sample.key, sample.names)
+
+    def _listed(self, key: object, names: tuple[str, ...]) -> bool:
+        return self.only_keys is None or key in self.only_keys or not self.only_keys.isdisjoint(names)
 
     def assemble(self, sample: Sample) -> Record | Reject | None:
         """The record or reject of a sample, `None` if `only_keys` leaves it out."""
         if not self.wanted(sample):
             return None
         try:
-            return self._record(sample)
+            record = self._record(sample)
+            return record if self._listed(record.key, (*sample.names, str(sample.key))) else None
         except SampleError as error:
             return reject(sample.key, error.code, error.message, sample.where)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import posixpath
 from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ from engine.errors import UserError
 from engine.records import Record, Reject
 from engine.sources.assemble import Assembler, Sample, reject
 from engine.sources.base import Source, Unit
-from engine.sources.storage import open_binary, parent
+from engine.sources.storage import common_folder, open_binary, relative_to
 
 # 32 images of a few hundred kB each are in memory at a time.
 BATCH_ROWS = 32
@@ -77,7 +76,7 @@ class ColumnarSource(Source):
         return sample
 
     def _row_key(self, unit: Unit, row: int) -> str:
-        return f"{unit.where[len(self.root) :].lstrip('/')}#{row}"
+        return f"{relative_to(self.root, unit.where)}#{row}"
 
 
 class ParquetSource(ColumnarSource):
@@ -97,7 +96,7 @@ class ParquetSource(ColumnarSource):
     def _units(self, path: str) -> Iterator[Unit]:
         with open_parquet(path) as file:
             sizes = [file.metadata.row_group(index).num_rows for index in range(file.num_row_groups)]
-        name = path[len(self.root) :].lstrip("/")
+        name = relative_to(self.root, path)
         start, first_row, rows = 0, 0, 0
         for group, size in enumerate(sizes):
             if rows and rows + size > self.rows_per_unit:
@@ -130,7 +129,7 @@ class ArrowSource(ColumnarSource):
 
     def units(self) -> list[Unit]:
         """One unit per file."""
-        return [Unit(path[len(self.root) :].lstrip("/"), path, None) for path in self.paths]
+        return [Unit(relative_to(self.root, path), path, None) for path in self.paths]
 
     def batches(self, unit: Unit) -> Iterator[tuple[int, pa.RecordBatch | None, str]]:
         """Record batches as they stand in the file; what follows damage is one reject."""
@@ -185,9 +184,3 @@ def _holds_bytes(kind: pa.DataType) -> bool:
     if pa.types.is_struct(kind):
         return kind.get_field_index("bytes") >= 0 and _holds_bytes(kind.field("bytes").type)
     return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind))
-
-
-def common_folder(paths: list[str]) -> str:
-    """The deepest folder that all paths are in; names and row keys are relative to it."""
-    folders = [parent(path) for path in paths]
-    return folders[0] if len(set(folders)) == 1 else posixpath.commonpath(folders)

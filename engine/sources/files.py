@@ -10,7 +10,7 @@ from engine.sources.assemble import Assembler, Sample, SampleError
 from engine.sources.base import Source, Unit
 from engine.sources.images import read_image
 from engine.sources.options import MAX_TEXT_BYTES
-from engine.sources.storage import base_name, list_dir
+from engine.sources.storage import common_folder, list_dir, relative_to
 from engine.sources.webdataset import IMAGE_FIELDS, split_name
 
 
@@ -26,7 +26,8 @@ class FilesSource(Source):
 
     def units(self) -> list[Unit]:
         """One unit per folder."""
-        return [Unit(base_name(folder), folder, None) for folder in self.folders]
+        root = common_folder(self.folders)
+        return [Unit(relative_to(root, folder), folder, None) for folder in self.folders]
 
     def read(self, unit: Unit) -> Iterator[Record | Reject]:
         """Samples in the order of their names."""

@@ -118,3 +118,16 @@ def _list_url(folder: str) -> list[Entry]:
         if name and info["name"].rstrip("/") != inner.rstrip("/"):
             found.append(Entry(name, join(folder, name), info["type"] == "directory"))
     return found
+
+
+def common_folder(paths: list[str]) -> str:
+    """The deepest folder that all paths are in, or an empty string."""
+    split = [parent(path).split("/") for path in paths]
+    shortest = min(len(parts) for parts in split)
+    same = next((n for n in range(shortest) if len({parts[n] for parts in split}) > 1), shortest)
+    return "/".join(split[0][:same])
+
+
+def relative_to(folder: str, path: str) -> str:
+    """`path` without the folder that `common_folder` found: unlike file names, it is unique."""
+    return path.removeprefix(folder).lstrip("/")

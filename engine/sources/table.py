@@ -12,7 +12,7 @@ from engine.sources.assemble import Assembler, Sample, SampleError, reject
 from engine.sources.base import Source, Unit
 from engine.sources.images import read_image
 from engine.sources.rows import Row, RowReader
-from engine.sources.storage import base_name
+from engine.sources.storage import base_name, common_folder, relative_to
 
 
 @dataclass(frozen=True)
@@ -45,10 +45,12 @@ class TableSource(Source):
 
     def _units(self, number: int, table: Table) -> list[Unit]:
         groups = group_rows(table)
+        root = common_folder([other.reader.path for other in self.tables])
+        name = relative_to(root, table.reader.path)
         starts = range(0, len(groups), self.rows_per_unit)
         return [
             Unit(
-                f"{base_name(table.reader.path)}[{start}:{min(start + self.rows_per_unit, len(groups))}]",
+                f"{name}[{start}:{min(start + self.rows_per_unit, len(groups))}]",
                 table.reader.path,
                 (number, groups[start : start + self.rows_per_unit]),
             )

@@ -16,7 +16,7 @@ from engine.records import Record, Reject
 from engine.sources.assemble import Assembler, Sample
 from engine.sources.base import Source, Unit
 from engine.sources.options import MAX_TEXT_BYTES
-from engine.sources.storage import base_name, open_binary
+from engine.sources.storage import base_name, common_folder, open_binary, relative_to
 from engine.sources.tarstream import Member, TarError, TarStream
 
 IMAGE_FIELDS = ("jpg", "jpeg", "png", "webp")
@@ -42,7 +42,8 @@ class WebDatasetSource(Source):
 
     def units(self) -> list[Unit]:
         """One unit per tar."""
-        return [Unit(base_name(path), path, path) for path in self.paths]
+        root = common_folder(self.paths)
+        return [Unit(relative_to(root, path), path, None) for path in self.paths]
 
     def read(self, unit: Unit) -> Iterator[Record | Reject]:
         """Samples in the order of the tar."""

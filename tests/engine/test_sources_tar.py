@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import tarfile
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from sources_kit import JPEG, codes, pairs, read_all, shared_data, tar_bytes, texts
 
 from engine.records import Record, Reject
+from engine.sources import SourceOptions, open_source
 from engine.sources.options import MAX_TEXT_BYTES
 from engine.sources.tarstream import TarError, TarStream
 
@@ -164,6 +166,29 @@ def test_links_are_no_images(tmp_path: Path) -> None:
     assert codes(read_all(path)) == ["not_a_file"]
 
 
+def test_unit_names_tell_equal_file_names_apart(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "0.tar").write_bytes(WHOLE)
+    source = open_source(SourceOptions((f"{tmp_path}/*/0.tar",)))
+    assert [unit.name for unit in source.units()] == ["a/0.tar", "b/0.tar"]
+
+
+def test_members_that_nobody_wants_are_never_in_memory(tmp_path: Path) -> None:
+    path = tmp_path / "a.tar"
+    with tarfile.open(path, "w") as tar, open("/dev/zero", "rb") as zeros:
+        for name in ("a.npy", "a.jpg"):
+            info = tarfile.TarInfo(name)
+            info.size = 64 << 20
+            tar.addfile(info, zeros)
+    tracemalloc.start()
+    found = read_all(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert codes(found) == ["image_too_large"]
+    assert peak < 8 << 20
+
+
 def test_a_huge_extended_header_is_not_read() -> None:
     info = tarfile.TarInfo("x")
     info.type, info.size = tarfile.XHDTYPE, 1 << 40
@@ -182,5 +207,9 @@ def test_selectors_scores_and_keys(tmp_path: Path) -> None:
     assert list(found.captions) == list(captions)
     assert [texts(found, name) for name in captions] == [["raw"], ["s0"], ["s1", "s2"], ["d"]]
     assert [caption.score for caption in found.captions["rest"]] == [None, 0.3]
+    only = tmp_path / "keys.txt"
+    for text, count in (("http://x/1\n", 1), ("1\n", 1), ("2\n", 0)):
+        only.write_text(text)
+        assert len(read_all(path, key_column="json:url", only_keys=str(only))) == count
     (wrong,) = read_all(path, captions=captions, scores={"rest": "json:clip"})
     assert codes([wrong]) == ["bad_score"]

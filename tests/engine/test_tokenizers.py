@@ -26,7 +26,8 @@ from engine.tokenizers.huggingface import definition_fingerprint
 CLIP = load_tokenizer("clip")
 WORDS = st.sampled_from(
     ["&amp;lt;", "&eacute;", "it's", "'LL", "'\u017f", "<start_of_text>", "<END_of_text>", "<|endoftext|>",
-     "schÃ¶n", "ﬁ", "👩‍👩‍👧", "\u0345", "\x1b[31m", "\u200b", "İ", "K", "x" * 90, "1234", "日本語", "\x85", "\u2028"]
+     "schÃ¶n", "ﬁ", "👩‍👩‍👧", "\u0345", "\x1b[31m", "\u200b", "İ", "K", "x" * 90, "1234", "日本語",
+     "\x85", "\u2028"]
 )  # fmt: skip
 TEXT = st.lists(WORDS | st.text(st.characters(codec="utf-8"), max_size=12), max_size=8).map("".join)
 
@@ -57,14 +58,14 @@ def assert_same_as_open_clip(texts: Sequence[str], context_length: int = 77) -> 
     np.testing.assert_array_equal(padded, open_clip()(list(texts), context_length).numpy())
 
 
-@settings(max_examples=150, deadline=None)
-@given(st.lists(TEXT, min_size=1, max_size=8))
+@settings(max_examples=60, deadline=None)
+@given(st.lists(TEXT, min_size=1, max_size=5))
 def test_clip_ids_are_open_clips(texts: list[str]) -> None:
     assert_same_as_open_clip(texts)
 
 
 def test_clip_ids_of_every_character() -> None:
-    characters = [chr(code) for code in range(1, 0x32000) if not 0xD800 <= code < 0xE000]
+    characters = [chr(code) for code in range(1, 0x20000) if not 0xD800 <= code < 0xE000]
     assert_same_as_open_clip(
         ["s".join(characters[start : start + 24]) for start in range(0, len(characters), 24)]
     )
@@ -95,8 +96,8 @@ def test_clip_keeps_the_end_token_when_it_cuts(context_length: int) -> None:
 
 def test_clip_says_what_it_is() -> None:
     assert CLIP.describe() == {
-    assert_same_as_open_clip(["s".join(characters[n : n + 24]) for n in range(0, len(characters), 24)])
-        "bos_id": 49406, "eos_id": 49407, "truncation": CLIP.truncation,
+        "name": "clip", "fingerprint": CLIP.fingerprint, "context_length": 77, "vocab_size": 49408,
+        "pad_id": 0, "bos_id": 49406, "eos_id": 49407, "truncation": CLIP.truncation,
     }  # fmt: skip
     assert load_tokenizer("clip").fingerprint == CLIP.fingerprint
     assert load_tokenizer("clip", 32).fingerprint != CLIP.fingerprint
