@@ -91,7 +91,9 @@ class Assembler:
         return self.key is not None or self._listed(sample.key, sample.names)
 
     def _listed(self, key: object, names: tuple[str, ...]) -> bool:
-        return self.only_keys is None or key in self.only_keys or not self.only_keys.isdisjoint(names)
+        if self.only_keys is None:
+            return True
+        return not self.only_keys.isdisjoint(names if not isinstance(key, str) else (key, *names))
 
     def assemble(self, sample: Sample) -> Record | Reject | None:
         """The record or reject of a sample, `None` if `only_keys` leaves it out."""

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from engine.errors import UserError
 from engine.records import Record, Reject
+from engine.sources.arrow_rows import rows_of
 from engine.sources.assemble import Assembler, Sample, reject
 from engine.sources.base import Source, Unit
 from engine.sources.storage import common_folder, open_binary, relative_to
@@ -53,7 +54,7 @@ class ColumnarSource(Source):
                 yield reject(self._row_key(unit, first), "unreadable", problem, f"{unit.where}#{first}")
                 continue
             for start in range(0, batch.num_rows, BATCH_ROWS):
-                rows = batch.slice(start, BATCH_ROWS).to_pylist()
+                rows = rows_of(batch.slice(start, BATCH_ROWS))
                 for row, cells in enumerate(rows, first + start):
                     result = self.assembler.assemble(self._sample(unit, row, cells))
                     if result is not None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from engine.sources.arrow_rows import rows_of
 from engine.sources.columnar import open_parquet
 from engine.sources.rows import Row, RowReader
 
@@ -28,7 +29,7 @@ class ParquetRows(RowReader):
         position = 0
         with open_parquet(self.path) as file:
             for batch in file.iter_batches(BATCH_ROWS, columns=list(self.columns)):
-                for cells in batch.to_pylist():
+                for cells in rows_of(batch):
                     yield Row(position, cells)
                     position += 1
 
@@ -51,5 +52,5 @@ def group_starts(file: pq.ParquetFile) -> list[int]:
 
 
 def _cells(table: Any, index: int) -> dict[str, Any]:
-    cells: dict[str, Any] = table.slice(index, 1).to_pylist()[0]
-    return cells
+    (batch,) = table.slice(index, 1).to_batches()
+    return rows_of(batch)[0]

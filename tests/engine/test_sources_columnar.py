@@ -87,6 +87,19 @@ def test_a_saved_hugging_face_data_set(tmp_path: Path) -> None:
     assert "unreadable" in codes(read_all(tmp_path / "plain"))
 
 
+def test_text_columns_with_other_bytes(tmp_path: Path) -> None:
+    def text(*values: bytes) -> pa.Array:
+        raw = pa.array(values, pa.binary())
+        return pa.StringArray.from_buffers(len(raw), raw.buffers()[1], raw.buffers()[2])
+
+    lists = pa.ListArray.from_arrays([0, 2, 3, 4], text(b"a", b"\xff", b"b", b"\xfe"))
+    table = pa.table({"jpg": [JPEG] * 3, "key": text(b"1", b"\xff", b"3"), "caption": lists})
+    pq.write_table(table, tmp_path / "a.parquet")
+    found = read_all(tmp_path)
+    assert codes(found) == ["record", "bad_key", "caption_not_utf8"]
+    assert texts(found[0]) == ["a"]
+
+
 def test_units_with_missing_columns_are_an_error(tmp_path: Path) -> None:
     pq.write_table(image_table(1), tmp_path / "a.parquet")
     pq.write_table(image_table(1).rename_columns(["image", "text"]), tmp_path / "b.parquet")

@@ -67,6 +67,30 @@ def test_json_lines_with_lists_and_own_sources(tmp_path: Path) -> None:
     assert codes(others) == ["bad_row", "bad_row"]
 
 
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(
+        st.binary(max_size=40) | st.sampled_from([b'{"image": "a.jpg", "alt": [[1]]}', b'{"image": [1]}']),
+        max_size=8,
+    )
+)
+def test_hostile_lines_are_records_or_rejects(
+    tmp_path_factory: pytest.TempPathFactory, lines: list[bytes]
+) -> None:
+    folder = folder_with_images(tmp_path_factory.mktemp("hostile"), "a.jpg")
+    (folder / "keys").write_text("a.jpg")
+    first = b'{"image": "a.jpg", "alt": "x"}\n'
+    for name, data in (
+        ("t.jsonl", first),
+        ("t.csv", b"image,alt\na.jpg,x\n"),
+        ("t.tsv", b"image\talt\na.jpg\tx\n"),
+    ):
+        (folder / name).write_bytes(data + b"\n".join(lines))
+        found = read_all(folder / name)
+        assert found[0].key == "a.jpg"
+        read_all(folder / name, only_keys=str(folder / "keys"))
+
+
 def test_paths_that_leave_the_folder(tmp_path: Path) -> None:
     root = folder_with_images(tmp_path / "d", "a.jpg", "../outside.jpg")
     (root / "link.jpg").symlink_to(tmp_path / "outside.jpg")
