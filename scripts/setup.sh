@@ -48,7 +48,7 @@ missing_packages() {
   local python=$1 version=$2
   command -v g++ > /dev/null || echo g++
   has_header jpeglib.h || echo libjpeg-dev
-  has_header png.h || echo libpng-dev
+  has_header zlib.h || echo zlib1g-dev
   has_header webp/demux.h || echo libwebp-dev
   has_header xxhash.h || echo libxxhash-dev
   "$python" -c 'import ensurepip, venv' 2> /dev/null || echo "python$version-venv"

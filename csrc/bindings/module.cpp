@@ -7,6 +7,7 @@ PYBIND11_MODULE(_core, m) {
   veclip::bindings::register_spans(m);
   veclip::bindings::register_thread_pool(m);
   veclip::bindings::register_decode(m);
+  veclip::bindings::register_prepare(m);
   veclip::bindings::register_hash(m);
   veclip::bindings::register_mds(m);
   veclip::bindings::register_pack(m);

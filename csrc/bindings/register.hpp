@@ -9,6 +9,7 @@ void register_status(pybind11::module_& m);
 void register_spans(pybind11::module_& m);
 void register_thread_pool(pybind11::module_& m);
 void register_decode(pybind11::module_& m);
+void register_prepare(pybind11::module_& m);
 void register_hash(pybind11::module_& m);
 void register_mds(pybind11::module_& m);
 void register_pack(pybind11::module_& m);

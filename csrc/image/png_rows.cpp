@@ -86,7 +86,7 @@ void undo_paeth(std::uint8_t* row, const std::uint8_t* above, std::size_t size, 
 Status make_palette(Bytes triples, PngPalette& out) noexcept {
   const std::size_t entries = triples.size() / 3;
   if (entries > 256) return Status::kCorrupt;
-  for (std::size_t i = 0; i < 256; ++i) put_grey(static_cast<std::uint8_t>(i), &out[i * 3]);
+  out.fill(0);
   if (entries > 0) std::memcpy(out.data(), triples.data(), entries * 3);
   return Status::kOk;
 }

@@ -12,7 +12,7 @@ namespace veclip {
 
 using PngPalette = std::array<std::uint8_t, 256 * 3>;
 
-// Entries that the file does not give are a grey ramp, as in Pillow. kCorrupt for more than 256 entries.
+// Entries that the file does not give are black. kCorrupt for more than 256.
 Status make_palette(Bytes triples, PngPalette& out) noexcept;
 
 int bits_per_pixel(PngPixels pixels) noexcept;

@@ -1,7 +1,7 @@
 import enum
 import os
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,6 +65,23 @@ class ImageInfo:
 
 def probe(data: Buffer, limits: Limits = ...) -> ImageInfo: ...
 def decode_rgb(data: Buffer, limits: Limits = ...) -> NDArray[np.uint8]: ...
+
+# prepare
+class PrepareOptions:
+    def __init__(
+        self,
+        *,
+        check: Literal["full", "header"] = "full",
+        resize_shorter: int = 0,
+        quality: int = 90,
+        subsampling: Literal["420", "422", "444"] = "420",
+        lossless_clean: bool = False,
+        limits: Limits = ...,
+    ) -> None: ...
+
+def prepare_images(
+    images: ByteItems, options: PrepareOptions, pool: ThreadPool
+) -> tuple[list[bytes | None], NDArray[np.uint8], NDArray[np.int32]]: ...
 
 # spans
 class ColumnView:
