@@ -1,0 +1,204 @@
+"""From sample numbers to a batch: one gather, one caption choice, one set of crop boxes, one native decode."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypedDict
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from engine.draws import caption_words
+from engine.errors import UserError
+from engine.native import SampleBatch, Status, ThreadPool, crop_boxes, key_hashes, status_sentence, train_batch
+from loaders.captions import CaptionTokens
+from loaders.columns import Ragged, decode_arrays, decode_int32, decode_strings
+from loaders.dataset import CaptionDataset
+from loaders.policy import BoundPolicy, MissingCaptionError, choose, nearest
+
+# CLIP's (openai/CLIP, clip.py): the means and deviations of its own training images, RGB in 0..1.
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+DTYPES = {"uint8": torch.uint8, "float32": torch.float32, "bfloat16": torch.bfloat16}
+PASS_ORDERS = ("pillow11", "pillow13")
+
+
+class Batch(TypedDict):
+    """What a training loader yields.
+
+    image: [B, 3, S, S], uint8, or float32 or bfloat16 normalised; text: int64 [B, context], padded;
+    caption_source: int64 [B], index in dataset.json's sources; key: B strings.
+    """
+
+    image: torch.Tensor
+    text: torch.Tensor
+    caption_source: torch.Tensor
+    key: list[str]
+
+
+@dataclass(frozen=True)
+class ImageOptions:
+    """How images become a tensor: side in pixels, element type, normalisation, RandomResizedCrop's ranges."""
+
+    size: int = 224
+    dtype: str = "float32"
+    mean: tuple[float, float, float] = CLIP_MEAN
+    std: tuple[float, float, float] = CLIP_STD
+    scale: tuple[float, float] = (0.9, 1.0)
+    ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    pass_order: str = "pillow11"
+
+    def __post_init__(self) -> None:
+        """Refuse names that mean nothing.
+
+        Raises:
+            UserError: for an unknown dtype or pass order.
+        """
+        for what, given, known in (("dtype", self.dtype, list(DTYPES)), ("pass_order", self.pass_order, PASS_ORDERS)):
+            if given not in known:
+                raise UserError(f"{what}: {given!r} given; expected {', '.join(known)}{nearest(given, known)}")
+
+    def native(self) -> dict[str, Any]:
+        """Return the keyword arguments of the native batch calls."""
+        return {"dtype": self.dtype, "mean": self.mean, "std": self.std, "pass_order": self.pass_order}
+
+
+class BatchMaker:
+    """Makes training batches from the (epoch, sample) pairs of a `CaptionDataset`.
+
+    A caption and a crop are functions of seed, epoch and key alone: threads, workers, ranks and the batch that a
+    sample falls into make no difference.
+    """
+
+    def __init__(
+        self, dataset: CaptionDataset, policy: BoundPolicy, image: ImageOptions, seed: int, threads: int
+    ) -> None:
+        """Start no threads yet: a loader's worker processes start their own."""
+        self.dataset, self.policy, self.image, self.seed = dataset, policy, image, seed
+        self._threads = threads
+        self._pool: ThreadPool | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the threads behind when pickled."""
+        return {**self.__dict__, "_pool": None}
+
+    @property
+    def pool(self) -> ThreadPool:
+        """The decode threads, started on first use."""
+        if self._pool is None:
+            self._pool = ThreadPool(self._threads)
+        return self._pool
+
+    def __call__(self, pairs: Sequence[tuple[int, int]]) -> Batch:
+        """Assemble a batch; all pairs are of one epoch, as Streaming yields them.
+
+        Raises:
+            UserError: for a sample without a caption the policy accepts, or with an image that does not decode.
+        """
+        epoch = pairs[0][0]
+        samples = self.dataset.read(np.fromiter((sample for _, sample in pairs), np.int64, len(pairs)))
+        hashes = key_hashes(samples.column("key"))
+        keys = read_keys(samples)
+        tokens = read_tokens(samples, len(self.policy.sources))
+        source, caption = self._choose(samples, tokens, hashes, epoch, keys)
+        info = self.dataset.info
+        text = tokens.padded_text(
+            np.arange(len(pairs)), tokens.positions(source, caption), info.context_length, info.pad_id
+        )
+        return Batch(
+            image=self._decode(samples, hashes, epoch, keys),
+            text=torch.from_numpy(text),
+            caption_source=torch.from_numpy(source),
+            key=keys,
+        )
+
+    def _choose(
+        self, samples: SampleBatch, tokens: CaptionTokens, hashes: NDArray[np.uint64], epoch: int, keys: list[str]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        scores = None
+        if self.policy.within == "hcs":
+            scores = read_array(samples, "scores", np.float32).padded(tokens.lengths.shape[1], np.nan)
+        words = caption_words(hashes, seed=self.seed, epoch=epoch)
+        try:
+            return choose(self.policy, tokens.counts, scores, words)
+        except MissingCaptionError as error:
+            raise UserError(f"sample {keys[error.row]!r}: {error}") from error
+
+    def _decode(
+        self, samples: SampleBatch, hashes: NDArray[np.uint64], epoch: int, keys: list[str]
+    ) -> torch.Tensor:
+        widths, heights = (decode_int32(samples.column(name).concat()[0]) for name in ("width", "height"))
+        options = self.image
+        boxes = crop_boxes(
+            widths, heights, hashes, seed=self.seed, epoch=epoch, scale=options.scale, ratio=options.ratio
+        )
+        image = empty_images(len(keys), options)
+        status = train_batch(samples.column("image"), boxes, as_numpy(image), self.pool, **options.native())
+        refuse_undecoded(status, keys)
+        return image
+
+
+def read_array(samples: SampleBatch, name: str, dtype: Any) -> Ragged:
+    """Read a one-dimensional array column of a batch."""
+    return decode_arrays(name, *samples.column(name).concat(), dtype)
+
+
+def read_keys(samples: SampleBatch) -> list[str]:
+    """Read the keys of a batch."""
+    return decode_strings(*samples.column("key").concat())
+
+
+def read_tokens(samples: SampleBatch, sources: int) -> CaptionTokens:
+    """Read the token columns of a batch."""
+    tokens, counts, lengths = (
+        read_array(samples, name, np.uint16) for name in ("tokens", "caption_counts", "token_lengths")
+    )
+    return CaptionTokens.build(tokens, counts, lengths, sources)
+
+
+def empty_images(count: int, options: ImageOptions) -> torch.Tensor:
+    """Return memory for `count` images where the trainer wants it.
+
+    In a worker process: shared memory, so that the batch reaches the main process without a copy. Beside a GPU:
+    pinned memory, which torch's host allocator reuses.
+    """
+    shape = (count, 3, options.size, options.size)
+    dtype = DTYPES[options.dtype]
+    if torch.utils.data.get_worker_info() is None:
+        return torch.empty(shape, dtype=dtype, pin_memory=torch.cuda.is_available())
+    size = count * 3 * options.size**2 * dtype.itemsize
+    shared = torch.UntypedStorage._new_shared(size)  # what torch's own collate uses
+    return torch.empty(0, dtype=dtype).set_(shared).view(shape)
+
+
+def as_numpy(image: torch.Tensor) -> NDArray[Any]:
+    """View a tensor as the array that the native calls fill; bfloat16 as its uint16 bit patterns."""
+    if image.dtype == torch.bfloat16:
+        bits: NDArray[Any] = image.view(torch.int16).numpy().view(np.uint16)
+        return bits
+    array: NDArray[Any] = image.numpy()
+    return array
+
+
+def refuse_undecoded(status: NDArray[np.uint8], keys: Sequence[str]) -> None:
+    """Stop at images that do not decode: `engine.shard` has decoded every one of them once.
+
+    Raises:
+        UserError: naming the first few keys and their status.
+    """
+    bad = np.flatnonzero(status)
+    if len(bad):
+        named = "; ".join(f"{keys[i]!r}: {status_sentence(Status(int(status[i])))}" for i in bad[:3])
+        raise UserError(
+            f"{len(bad)} of {len(keys)} images of a batch do not decode ({named}); "
+            "check the data set with python -m engine.verify"
+        )
+
+
+def default_threads(num_workers: int) -> int:
+    """Share this node's cores among its ranks (torchrun's LOCAL_WORLD_SIZE) and their worker processes."""
+    ranks = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return max(1, len(os.sched_getaffinity(0)) // (ranks * max(1, num_workers)))

@@ -1,0 +1,175 @@
+"""StreamingDataset whose samples are read a whole batch at a time from memory-mapped shards."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass
+from time import time_ns
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from streaming import StreamingDataset
+from streaming.base.dataset import _ShardState
+
+from engine.errors import UserError
+from engine.native import MdsShard, SampleBatch, gather
+from loaders.metadata import load_info
+from loaders.shards import DamagedShardError, ShardMaps, check_layout
+
+# A damaged or vanished shard is fetched again this often before the run stops.
+MOST_REFETCHES = 2
+
+
+@dataclass(frozen=True)
+class OrderOptions:
+    """Where the data set is and in which order Streaming walks it (Streaming's own meanings).
+
+    `batch_size` is per rank. `num_canonical_nodes` fixes the order for any number of ranks; None takes the number
+    of nodes of the first run.
+    """
+
+    local: str
+    batch_size: int
+    remote: str | None = None
+    shuffle: bool = True
+    shuffle_algo: str = "py1e"
+    shuffle_seed: int = 0
+    num_canonical_nodes: int | None = None
+    cache_limit: int | str | None = None
+
+
+class CaptionDataset(StreamingDataset):
+    """A data set of `engine.shard`, local or in any store that Streaming knows.
+
+    Iterating yields `(epoch, sample)` pairs, not samples: `read` then takes a whole batch of sample numbers and
+    returns views into the mapped shards, so that nothing is done per sample in Python. `get_item(i)` is Streaming's
+    own and returns one decoded sample as a dict.
+    """
+
+    def __init__(self, order: OrderOptions) -> None:
+        """Read index.json and dataset.json, fetching them first if only the remote has them.
+
+        Raises:
+            UserError: when this is not a finished data set of `engine.shard`.
+        """
+        remote = _distinct_remote(order.local, order.remote)
+        self.info = load_info(order.local, remote)
+        self.epoch = 0
+        self.handed_out = False
+        self._failure: BaseException | None = None
+        try:
+            super().__init__(
+                local=order.local,
+                remote=remote,
+                batch_size=order.batch_size,
+                shuffle=order.shuffle,
+                shuffle_algo=order.shuffle_algo,
+                shuffle_seed=order.shuffle_seed,
+                num_canonical_nodes=order.num_canonical_nodes,
+                cache_limit=order.cache_limit,
+            )
+        except (RuntimeError, ValueError, OSError) as error:
+            raise UserError(f"{order.local}: Streaming cannot open the data set: {error}") from error
+        check_layout(order.local, self.shards, self.info.has_scores)
+        self._maps = ShardMaps(self.shards)
+        self._shard_ends = np.cumsum(self.samples_per_shard)
+
+    def __getitem__(self, at: Any) -> tuple[int, int]:
+        """Return (epoch, sample number): what a batch needs to know of a sample before it is read."""
+        return self.epoch, int(at)
+
+    def __iter__(self) -> Iterator[Any]:
+        """Walk this worker's samples of the epoch.
+
+        Raises:
+            UserError: when a shard could not be had; Streaming itself would end the epoch early, without a word.
+        """
+        yield from super().__iter__()
+        if self._event.is_set():
+            raise UserError(f"a shard could not be fetched: {self._failure}") from self._failure
+
+    def read(self, samples: NDArray[np.int64]) -> SampleBatch:
+        """Return views of samples [N] (numbers in index.json's order), fetching their shards if need be.
+
+        Raises:
+            UserError: when a shard cannot be had undamaged.
+        """
+        shard = np.searchsorted(self._shard_ends, samples, side="right")
+        unique, which = np.unique(shard, return_inverse=True)
+        maps = [self._map(int(s)) for s in unique]
+        if self.cache_limit:
+            self._shard_access_times.numpy()[unique] = time_ns()
+            self._maps.keep_only(set(np.flatnonzero(self._shard_states.numpy() == _ShardState.LOCAL).tolist()))
+        index = samples - self.sample_offset_per_shard[shard]
+        return gather(maps, which.astype(np.int32), index.astype(np.int32))
+
+    def stop(self) -> None:
+        """Make an iteration that runs in another thread end soon."""
+        if hasattr(self, "_iterator"):
+            self._iterator.non_blocking_exit()
+
+    def prepare_shard(self, shard_id: int, blocking: bool = True) -> None:
+        """Fetch a shard unless it is there; a failed one may be tried again.
+
+        Streaming calls this once per sample. Its own version takes a file lock each time (about 0.1 ms) and leaves
+        a failed shard in a state in which everyone else waits for ever.
+        """
+        plain = not self.cache_limit and self.shards[shard_id].compression is None
+        if plain and not blocking and self._shard_states[shard_id] == _ShardState.LOCAL:
+            return
+        try:
+            super().prepare_shard(shard_id, blocking)
+        except BaseException:
+            if self._shard_states[shard_id] == _ShardState.PREPARING:
+                self._shard_states[shard_id] = _ShardState.REMOTE
+            raise
+
+    def on_exception(self, future: Future[None]) -> None:
+        """Keep a background thread's exception, for `__iter__` to raise."""
+        self._failure = future.exception() or self._failure
+        if self._failure is not None:
+            self._event.set()
+
+    def state_dict(self, num_samples: int, from_beginning: bool) -> dict[str, Any]:
+        """Return Streaming's state, right at the end of an epoch too.
+
+        Composer asks for it with 0 samples after an epoch's end, when Streaming still believes in the old epoch:
+        its own answer would repeat that epoch.
+        """
+        state: dict[str, Any] = super().state_dict(num_samples, from_beginning)
+        if from_beginning and num_samples == 0 and self.handed_out:
+            state["epoch"] += 1
+        return state
+
+    def _resume_incr_epoch(self) -> tuple[int, int]:
+        """Note the epoch that Streaming settled on; it calls this in every worker, after a resume too."""
+        epoch, sample_in_epoch = super()._resume_incr_epoch()
+        self.epoch = int(epoch)
+        return epoch, sample_in_epoch
+
+    def _map(self, shard: int) -> MdsShard:
+        for attempt in range(1 + MOST_REFETCHES):
+            try:
+                return self._maps.get(shard)
+            except FileNotFoundError as error:
+                self._fetch_again(shard, error, attempt)
+            except DamagedShardError as error:
+                if self.streams[0].remote is not None and attempt < MOST_REFETCHES:
+                    self.evict_shard(shard)
+                self._fetch_again(shard, error, attempt)
+        return self._maps.get(shard)
+
+    def _fetch_again(self, shard: int, error: Exception, attempt: int) -> None:
+        if self.streams[0].remote is None or attempt == MOST_REFETCHES:
+            raise error if isinstance(error, UserError) else UserError(f"shard {shard} is missing: {error}") from error
+        self.prepare_shard(shard)
+
+
+def _distinct_remote(local: str, remote: str | None) -> str | None:
+    """Take a remote that is the local folder for none: a damaged shard must not be deleted where it has no copy."""
+    if remote is not None and "://" not in remote and os.path.realpath(remote) == os.path.realpath(local):
+        return None
+    return remote or None

@@ -1,0 +1,180 @@
+"""The training loader: `build_loader(DataConfig(...))` yields batches `{image, text, caption_source, key}`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from streaming import StreamingDataLoader
+from torch.utils.data import DataLoader
+
+from engine.errors import UserError
+from loaders.batches import CLIP_MEAN, CLIP_STD, Batch, BatchMaker, ImageOptions, default_threads
+from loaders.dataset import CaptionDataset, OrderOptions
+from loaders.metadata import DatasetInfo
+from loaders.policy import CaptionPolicy
+from loaders.prefetch import Prefetcher
+from loaders.stale_memory import remove_stale_shared_memory
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Everything about training data.
+
+    Attributes:
+        local: folder of the data set, or where `remote` is cached.
+        batch_size: samples per rank and step.
+        remote: any store that Streaming knows (s3://, gs://, hf://, a folder, ...), or None.
+        policy: which caption of a sample is used.
+        seed: of order, captions and crops.
+        shuffle: whether to walk the samples in random order, another one each epoch.
+        shuffle_algo: Streaming's name of the algorithm.
+        num_canonical_nodes: fix it to see the same order on any number of nodes; None: the nodes of the first run.
+        cache_limit: most bytes (or "100gb") of shards kept in `local` when there is a remote.
+        image_size: side of the model's input, pixels.
+        scale: RandomResizedCrop's area range; open_clip's default for training.
+        ratio: RandomResizedCrop's aspect range.
+        dtype: `float32` or `bfloat16`, normalised, or `uint8` (normalise on the device).
+        mean: per channel, of values in 0..1.
+        std: per channel.
+        pass_order: resize like Pillow 11 (horizontal first) or `pillow13`.
+        threads: decode threads in each process; 0 shares the cores among ranks and workers.
+        num_workers: worker processes; 0 decodes in this process, ahead of the training step.
+        prefetch: batches made ahead (per worker where there are workers).
+        drop_last: leave out a last batch that is not full; the contrastive loss wants full ones.
+        tokenizer_fingerprint: of the tokenizer the model was built for; None accepts any.
+        tokenizer_name: for the message when it is another one.
+    """
+
+    local: str
+    batch_size: int
+    remote: str | None = None
+    policy: CaptionPolicy = field(default_factory=CaptionPolicy)
+    seed: int = 0
+    shuffle: bool = True
+    shuffle_algo: str = "py1e"
+    num_canonical_nodes: int | None = None
+    cache_limit: int | str | None = None
+    image_size: int = 224
+    scale: tuple[float, float] = (0.9, 1.0)
+    ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    dtype: str = "float32"
+    mean: tuple[float, float, float] = CLIP_MEAN
+    std: tuple[float, float, float] = CLIP_STD
+    pass_order: str = "pillow11"
+    threads: int = 0
+    num_workers: int = 0
+    prefetch: int = 2
+    drop_last: bool = True
+    tokenizer_fingerprint: str | None = None
+    tokenizer_name: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that cannot be.
+
+        Raises:
+            UserError: naming the field.
+        """
+        least = {"batch_size": 1, "image_size": 1, "threads": 0, "num_workers": 0, "prefetch": 1, "seed": 0}
+        for name, minimum in least.items():
+            if getattr(self, name) < minimum:
+                raise UserError(f"data.{name}: {getattr(self, name)} given; expected at least {minimum}")
+
+    def order(self) -> OrderOptions:
+        """Return the part that decides which samples come when."""
+        return OrderOptions(
+            local=self.local,
+            remote=self.remote,
+            batch_size=self.batch_size,
+            shuffle=self.shuffle,
+            shuffle_algo=self.shuffle_algo,
+            shuffle_seed=self.seed,
+            num_canonical_nodes=self.num_canonical_nodes,
+            cache_limit=self.cache_limit,
+        )
+
+    def image(self) -> ImageOptions:
+        """Return the part that decides how images become a tensor."""
+        return ImageOptions(
+            self.image_size, self.dtype, self.mean, self.std, self.scale, self.ratio, self.pass_order
+        )
+
+
+class CaptionLoader(StreamingDataLoader):
+    """StreamingDataLoader that works ahead, and counts for its state only the batches it has handed out."""
+
+    dataset: CaptionDataset
+
+    def __init__(self, maker: BatchMaker, config: DataConfig) -> None:
+        """Start nothing yet; iterating does."""
+        workers: dict[str, Any] = {}
+        if config.num_workers:
+            workers = {"persistent_workers": True, "prefetch_factor": config.prefetch}
+        super().__init__(
+            maker.dataset,
+            batch_size=config.batch_size,
+            num_workers=config.num_workers,
+            collate_fn=maker,
+            drop_last=config.drop_last,
+            pin_memory=torch.cuda.is_available(),
+            # Its own generator: torch seeds its workers from the global one, and the model's draws would shift.
+            generator=torch.Generator().manual_seed(config.seed),
+            **workers,
+        )
+        self._ahead = config.prefetch
+        self._prefetcher: Prefetcher[Batch] | None = None
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Yield the batches of an epoch, or of what is left of it after `load_state_dict`."""
+        if self._prefetcher is not None:  # an iteration that was given up
+            self._prefetcher.close()
+        self.num_samples_yielded = 0
+        self.dataset.handed_out = False
+        for batch in self._batches():
+            self.num_samples_yielded += len(batch["key"])
+            self.dataset.handed_out = True
+            yield batch
+        self.dataset.handed_out = True
+
+    def _batches(self) -> Iterator[Batch]:
+        batches: Iterator[Batch] = DataLoader.__iter__(self)
+        if self.num_workers:
+            return batches
+        self._prefetcher = Prefetcher(batches, self._ahead, self.dataset.stop)
+        return iter(self._prefetcher)
+
+
+def build_loader(config: DataConfig) -> CaptionLoader:
+    """Open a data set for training.
+
+    Args:
+        config: what to read and how; every rank gives the same.
+
+    Returns:
+        A loader of `Batch` dicts that Composer can save and resume (`state_dict`, `load_state_dict`).
+
+    Raises:
+        UserError: when the data set is not one, lacks what the policy asks for, or has another tokenizer.
+    """
+    remove_stale_shared_memory()
+    dataset = CaptionDataset(config.order())
+    check_tokenizer(config.local, dataset.info, config.tokenizer_fingerprint, config.tokenizer_name)
+    policy = config.policy.bind(dataset.info.sources, dataset.info.has_scores)
+    threads = config.threads or default_threads(config.num_workers)
+    return CaptionLoader(BatchMaker(dataset, policy, config.image(), config.seed, threads), config)
+
+
+def check_tokenizer(folder: str, info: DatasetInfo, fingerprint: str | None, name: str | None) -> None:
+    """Refuse token ids that the model would read as other words.
+
+    Raises:
+        UserError: naming both tokenizers.
+    """
+    if fingerprint is not None and fingerprint != info.tokenizer_fingerprint:
+        raise UserError(
+            f"{folder}: tokenized with {info.tokenizer_name} ({info.tokenizer_fingerprint[:12]}), but the model "
+            f"wants {name or 'another one'} ({fingerprint[:12]}); shard the data with the model's tokenizer, or "
+            "choose a model that reads this one"
+        )

@@ -1,0 +1,212 @@
+"""Which caption of a sample is trained on: the mixing rules of VeCLIP and LaCLIP, as one policy.
+
+A policy is plain YAML. The rows of the papers' ablations, from the same shards:
+
+    captions: {weights: uniform}                                     # mix ~ Uniform over every source (VeCLIP, section 3)
+    captions: {weights: {alttext: 1}}                                # AltText, one of them at random
+    captions: {weights: {alttext: 1}, within: hcs}                   # AltText, highest CLIP score
+    captions: {weights: {alttext: 1}, within: first}                 # AltText, the first one
+    captions: {weights: {vec: 1}, missing: alttext}                  # VeC only
+    captions: {weights: {vecap: 1}, missing: alttext}                # VeCap only
+    captions: {weights: {alttext: 1, vecap: 1}, within: hcs}         # HCS & mixed
+    captions: {weights: {alttext: 1, vecap: 1}, within: random}      # random & mixed
+    captions: {weights: {alttext: 1, vecap: 3}}                      # any ratio, here 25 % to 75 %
+    captions: {weights: {alttext: 1, rewrite/chatgpt: 1, rewrite/bard: 1}}   # LaCLIP: original + K rewrites, K sources
+    captions: {weights: {alttext: 1, rewrite: 4}}                    # LaCLIP: the K = 4 rewrites in one source
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.errors import UserError
+
+UNIFORM = "uniform"
+WITHIN_RULES = ("random", "first", "hcs")
+MISSING_RULES = ("renormalise", "error")
+
+
+class MissingCaptionError(UserError):
+    """A sample lacks the captions its policy asks for; `row` is its place in the batch."""
+
+    def __init__(self, row: int, message: str) -> None:
+        """Keep the row, so that the caller can name the sample."""
+        super().__init__(message)
+        self.row = row
+
+
+@dataclass(frozen=True)
+class CaptionPolicy:
+    """How a caption is drawn for a sample.
+
+    Attributes:
+        weights: `uniform` over all sources of the dataset, or a weight per source; sources not named weigh nothing.
+        within: which caption of the drawn source: `random`, `first`, or `hcs` (highest CLIP score; ties go to the
+            first caption, unknown scores come last).
+        missing: what to do when a sample has no caption in a source. `renormalise`: share that source's weight among
+            the others; `error`: stop; the name of a source: take that one whenever the drawn one is empty.
+    """
+
+    weights: Mapping[str, float] | str = UNIFORM
+    within: str = "random"
+    missing: str = "renormalise"
+
+    def __post_init__(self) -> None:
+        """Refuse what no dataset could satisfy.
+
+        Raises:
+            UserError: for a rule or weight that means nothing.
+        """
+        if self.within not in WITHIN_RULES:
+            raise UserError(
+                f"captions.within: {self.within!r} is not a rule; expected one of {', '.join(WITHIN_RULES)}"
+                + nearest(self.within, WITHIN_RULES)
+            )
+        if isinstance(self.weights, str):
+            if self.weights != UNIFORM:
+                raise UserError(
+                    f"captions.weights: {self.weights!r} given; expected `uniform` or a weight per source, "
+                    "such as {alttext: 1, vecap: 1}"
+                )
+            return
+        for source, weight in self.weights.items():
+            _check_weight(source, weight)
+        if not any(self.weights.values()):
+            raise UserError("captions.weights: every weight is 0; give at least one source a positive weight")
+
+    def bind(self, sources: Sequence[str], has_scores: bool) -> BoundPolicy:
+        """Resolve names into the dataset's source numbers.
+
+        Args:
+            sources: dataset.json's `sources`, in order.
+            has_scores: whether the dataset stores CLIP scores.
+
+        Raises:
+            UserError: for a source the dataset does not have, or `hcs` without scores.
+        """
+        weights = self.weights
+        for name in () if isinstance(weights, str) else weights:
+            _check_source(f"captions.weights.{name}", name, sources)
+        fallback = None
+        if self.missing not in MISSING_RULES:
+            _check_source(f"captions.missing ({self.missing})", self.missing, sources, MISSING_RULES)
+            fallback = list(sources).index(self.missing)
+        if self.within == "hcs" and not has_scores:
+            raise UserError(
+                "captions.within: hcs needs CLIP scores and this dataset has none; shard it from a source with a "
+                "score column, or use within: random or first"
+            )
+        values = [1.0 if isinstance(weights, str) else float(weights.get(name, 0.0)) for name in sources]
+        return BoundPolicy(tuple(sources), tuple(values), self.within, self.missing == "error", fallback)
+
+
+@dataclass(frozen=True)
+class BoundPolicy:
+    """A policy with names resolved to source numbers (see `CaptionPolicy.bind`)."""
+
+    sources: tuple[str, ...]
+    weights: tuple[float, ...]
+    within: str
+    strict: bool
+    fallback: int | None
+
+
+def choose(
+    policy: BoundPolicy,
+    counts: NDArray[np.uint16],
+    scores: NDArray[np.float32] | None,
+    words: NDArray[np.uint32],
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Draw one caption for each sample of a batch; a pure function of its arguments.
+
+    Args:
+        policy: from `CaptionPolicy.bind`.
+        counts: uint16 [N, sources], captions each sample has in each source.
+        scores: float32 [N, most captions], CLIP scores in the order sources, then captions; NaN where unknown or
+            past the sample's last caption. Only `hcs` looks at it.
+        words: uint32 [N, 4], the caption draws of docs/architecture.md: word 0 the source, word 1 the caption.
+
+    Returns:
+        Source int64 [N] and caption within that source int64 [N].
+
+    Raises:
+        MissingCaptionError: when the missing-source rule leaves a sample without a caption.
+    """
+    source = _draw_source(policy, counts, words[:, 0])
+    available = np.take_along_axis(counts.astype(np.int64), source[:, None], axis=1)[:, 0]
+    if policy.within == "random":
+        return source, (words[:, 1].astype(np.int64) * available) >> 32
+    if policy.within == "first" or scores is None:
+        return source, np.zeros_like(source)
+    return source, _highest_score(counts, scores, source, available)
+
+
+def nearest(name: str, known: Sequence[str]) -> str:
+    """Return ` (did you mean X?)` for the closest known name, or an empty string."""
+    close = difflib.get_close_matches(name, known, n=1)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+def _draw_source(policy: BoundPolicy, counts: NDArray[np.uint16], word: NDArray[np.uint32]) -> NDArray[np.int64]:
+    """Invert the cumulative weights at word * 2^-32; with equal weights this is (word * n) >> 32 exactly."""
+    present = counts > 0
+    weights = np.broadcast_to(np.asarray(policy.weights, np.float64), counts.shape)
+    if policy.strict:
+        _refuse(policy, (~present & (weights > 0)).any(axis=1), "`missing: error` is set")
+    if policy.fallback is None:
+        weights = weights * present
+        _refuse(policy, weights.sum(axis=1) == 0, "set `missing` to the name of a source that has one")
+    cumulative = np.cumsum(weights, axis=1)
+    point = word.astype(np.float64) * 2.0**-32 * cumulative[:, -1]
+    source: NDArray[np.int64] = (cumulative <= point[:, None]).sum(axis=1)
+    if policy.fallback is not None:
+        empty = ~np.take_along_axis(present, source[:, None], axis=1)[:, 0]
+        _refuse(policy, empty & ~present[:, policy.fallback], "and neither has the fallback source")
+        source = np.where(empty, policy.fallback, source)
+    return source
+
+
+def _highest_score(
+    counts: NDArray[np.uint16],
+    scores: NDArray[np.float32],
+    source: NDArray[np.int64],
+    available: NDArray[np.int64],
+) -> NDArray[np.int64]:
+    ends = np.cumsum(counts.astype(np.int64), axis=1)
+    start = np.take_along_axis(ends, source[:, None], axis=1)[:, 0] - available
+    column = np.arange(scores.shape[1])
+    inside = (column >= start[:, None]) & (column < (start + available)[:, None])
+    ranked = np.where(inside & ~np.isnan(scores), scores, -np.inf)
+    best = ranked.argmax(axis=1) - start
+    # With no known score inside, argmax may point outside the source: the first caption then.
+    return np.where((best >= 0) & (best < available), best, 0)
+
+
+def _refuse(policy: BoundPolicy, rows: NDArray[np.bool_], advice: str) -> None:
+    if rows.any():
+        wanted = ", ".join(n for n, w in zip(policy.sources, policy.weights, strict=True) if w > 0)
+        raise MissingCaptionError(
+            int(rows.argmax()), f"no caption in a source that captions.weights asks for ({wanted}); {advice}"
+        )
+
+
+def _check_weight(source: str, weight: Any) -> None:
+    number = isinstance(weight, (int, float)) and not isinstance(weight, bool)
+    if not number or not math.isfinite(weight) or weight < 0:
+        raise UserError(f"captions.weights.{source}: {weight!r} given; expected a finite number of at least 0")
+
+
+def _check_source(where: str, name: str, sources: Sequence[str], also: Sequence[str] = ()) -> None:
+    if name not in sources:
+        rules = f", or one of the rules {', '.join(also)}" if also else ""
+        raise UserError(
+            f"{where}: unknown source; this dataset has {', '.join(sources)}{rules}"
+            + nearest(name, [*sources, *also])
+        )

@@ -1,0 +1,86 @@
+"""Makes batches ahead in a background thread, so that decoding overlaps with training in one process."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+# How often a blocked thread looks whether it is still wanted.
+POLL_S = 0.05
+
+
+class _End:
+    """Comes after the last item; carries the exception that ended the stream, if one did."""
+
+    def __init__(self, error: BaseException | None = None) -> None:
+        self.error = error
+
+
+class Prefetcher(Generic[T]):
+    """Iterates over `items` in a thread, at most `depth` items ahead of whoever consumes them."""
+
+    def __init__(self, items: Iterator[T], depth: int, release: Callable[[], None]) -> None:
+        """Start the thread.
+
+        Args:
+            items: what to iterate over; only the thread touches it.
+            depth: items made ahead, at least 1.
+            release: called by `close`; must make a blocked `next(items)` return soon.
+        """
+        self._items, self._release = items, release
+        self._queue: queue.Queue[T | _End] = queue.Queue(depth)
+        self._unwanted = threading.Event()
+        self._thread = threading.Thread(target=self._fill, name="veclip-prefetch", daemon=True)
+        # A daemon thread inside native code must be gone before the interpreter is.
+        atexit.register(self.close)
+        self._thread.start()
+
+    def __iter__(self) -> Iterator[T]:
+        """Yield the items in order; re-raise in the consumer what was raised in the thread."""
+        try:
+            while True:
+                item = self._queue.get()
+                if isinstance(item, _End):
+                    if item.error is not None:
+                        raise item.error
+                    return
+                yield item
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Stop early or late; return when the thread is gone. A consumer that still waits sees the end."""
+        if self._unwanted.is_set():
+            return
+        self._unwanted.set()
+        self._release()
+        self._thread.join()
+        atexit.unregister(self.close)
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._queue.get_nowait()
+        self._queue.put(_End())
+
+    def _fill(self) -> None:
+        end = _End()
+        try:
+            for item in self._items:
+                if not self._put(item):
+                    return
+        except BaseException as error:
+            end = _End(error)
+        self._put(end)
+
+    def _put(self, item: T | _End) -> bool:
+        while not self._unwanted.is_set():
+            try:
+                self._queue.put(item, timeout=POLL_S)
+                return True
+            except queue.Full:
+                continue
+        return False

@@ -1,0 +1,165 @@
+"""Memory maps of shards: verified when opened, bounded in number, one set per process."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import OrderedDict
+from collections.abc import Collection, Sequence
+from typing import Any, Protocol
+
+from engine.errors import UserError
+from engine.native import MdsShard, NativeError, hash_file
+
+# Linux allows 65,530 maps a process; a map costs its page tables only, reopening one costs a hash over the shard.
+MOST_OPEN = 4096
+# Cheapest first (xxh3 reads 14 GB/s, sha1 2 GB/s); any of them finds a flipped bit.
+HASH_PREFERENCE = ("xxh3_64", "xxh3_128", "xxh128", "xxh64", "xxh32", "sha1", "sha256")
+NATIVE_HASHES = ("xxh3_64", "xxh3_128", "xxh128", "xxh64", "xxh32")
+# What the loaders read, with the MDS encodings that docs/architecture.md gives.
+REQUIRED = {
+    "key": "str",
+    "image": "bytes",
+    "width": "int32",
+    "height": "int32",
+    "caption_counts": "ndarray:uint16",
+    "token_lengths": "ndarray:uint16",
+    "tokens": "ndarray:uint16",
+}
+SCORES = {"scores": "ndarray:float32"}
+
+
+class FileInfo(Protocol):
+    """A file as index.json describes it."""
+
+    basename: str
+    bytes: int
+    hashes: dict[str, str]
+
+
+class ShardReader(Protocol):
+    """The part of Streaming's MDSReader that is needed here: where a shard lies and how it is laid out."""
+
+    dirname: str
+    split: str
+    raw_data: FileInfo
+    samples: int
+    column_names: list[str]
+    column_encodings: list[str]
+    column_sizes: list[int | None]
+
+
+class DamagedShardError(UserError):
+    """A shard file is not what index.json says."""
+
+
+class ShardMaps:
+    """The open shards of this process, least recently used first."""
+
+    def __init__(self, readers: Sequence[ShardReader], most_open: int = MOST_OPEN) -> None:
+        """Open nothing yet."""
+        self._readers = readers
+        self._most_open = most_open
+        self._open: OrderedDict[int, MdsShard] = OrderedDict()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the maps behind: a process that gets this by pickle opens its own."""
+        return {**self.__dict__, "_open": OrderedDict()}
+
+    def get(self, shard: int) -> MdsShard:
+        """Return a shard's map, opening and verifying it first if need be.
+
+        Raises:
+            FileNotFoundError: when the file is not there.
+            DamagedShardError: when size, hash or offsets are wrong.
+        """
+        if shard in self._open:
+            self._open.move_to_end(shard)
+            return self._open[shard]
+        opened = open_verified(self._readers[shard])
+        self._open[shard] = opened
+        if len(self._open) > self._most_open:
+            self._open.popitem(last=False)
+        return opened
+
+    def keep_only(self, shards: Collection[int]) -> None:
+        """Let go of every other map: an evicted file occupies the disk for as long as it is mapped."""
+        for shard in [shard for shard in self._open if shard not in shards]:
+            del self._open[shard]
+
+    def __len__(self) -> int:
+        """Return how many shards are open."""
+        return len(self._open)
+
+
+def shard_path(reader: ShardReader) -> str:
+    """Return where the uncompressed shard lies."""
+    return os.path.join(reader.dirname, reader.split, reader.raw_data.basename)
+
+
+def open_verified(reader: ShardReader) -> MdsShard:
+    """Map a shard after comparing its size and one content hash with index.json.
+
+    Raises:
+        FileNotFoundError: when the file is not there.
+        DamagedShardError: when it is not what index.json says.
+    """
+    path = shard_path(reader)
+    size, expected = os.stat(path).st_size, reader.raw_data.bytes
+    if size != expected:
+        raise DamagedShardError(f"{path}: {size:,} bytes, index.json says {expected:,}; {_advice()}")
+    _check_hash(path, reader.raw_data.hashes)
+    try:
+        opened = MdsShard(path, reader.column_names, reader.column_sizes)
+    except NativeError as error:
+        raise DamagedShardError(f"{path}: {error}; {_advice()}") from error
+    if opened.samples != reader.samples:
+        raise DamagedShardError(
+            f"{path}: {opened.samples} samples, index.json says {reader.samples}; {_advice()}"
+        )
+    return opened
+
+
+def check_layout(folder: str, readers: Sequence[ShardReader], with_scores: bool) -> None:
+    """Refuse a data set that these loaders cannot read, before anything is downloaded.
+
+    Raises:
+        UserError: for a missing or differently encoded column, or a shard name that leaves the folder.
+    """
+    wanted = REQUIRED | (SCORES if with_scores else {})
+    for layout in {(tuple(r.column_names), tuple(r.column_encodings)) for r in readers}:
+        have = dict(zip(*layout, strict=True))
+        wrong = [f"{name} ({enc})" for name, enc in wanted.items() if have.get(name) != enc]
+        if wrong:
+            raise UserError(
+                f"{folder}: columns missing or of another encoding: {', '.join(wrong)}; it has "
+                f"{', '.join(f'{n} ({e})' for n, e in have.items())}; shard the data with python -m engine.shard"
+            )
+    for reader in readers:
+        name = reader.raw_data.basename
+        if os.path.isabs(name) or ".." in name.replace("\\", "/").split("/"):
+            raise UserError(f"{folder}: index.json names a shard outside the data set: {name!r}; do not use it")
+
+
+def _check_hash(path: str, hashes: dict[str, str]) -> None:
+    """Compare the cheapest of the recorded hashes; an index without any leaves only size and offsets to check."""
+    for name in HASH_PREFERENCE:
+        if name in hashes:
+            found = hash_file(path, name) if name in NATIVE_HASHES else _hashlib_hex(path, name)
+            if found != hashes[name]:
+                raise DamagedShardError(
+                    f"{path}: {name} is {found}, index.json says {hashes[name]}; {_advice()}"
+                )
+            return
+
+
+def _hashlib_hex(path: str, name: str) -> str:
+    digest = hashlib.new(name)
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _advice() -> str:
+    return "delete the file and copy it again, or shard the data again with python -m engine.shard"
