@@ -1,4 +1,4 @@
-"""From sample numbers to a batch: one gather, one caption choice, one set of crop boxes, one native decode."""
+"""From sample numbers to a batch: one gather, one caption choice, one set of boxes, one native decode."""
 
 from __future__ import annotations
 
@@ -9,11 +9,19 @@ from typing import Any, TypedDict
 
 import numpy as np
 import torch
+from engine.draws import caption_words
 from numpy.typing import NDArray
 
-from engine.draws import caption_words
 from engine.errors import UserError
-from engine.native import SampleBatch, Status, ThreadPool, crop_boxes, key_hashes, status_sentence, train_batch
+from engine.native import (
+    SampleBatch,
+    Status,
+    ThreadPool,
+    crop_boxes,
+    key_hashes,
+    status_sentence,
+    train_batch,
+)
 from loaders.captions import CaptionTokens
 from loaders.columns import Ragged, decode_arrays, decode_int32, decode_strings
 from loaders.dataset import CaptionDataset
@@ -57,9 +65,14 @@ class ImageOptions:
         Raises:
             UserError: for an unknown dtype or pass order.
         """
-        for what, given, known in (("dtype", self.dtype, list(DTYPES)), ("pass_order", self.pass_order, PASS_ORDERS)):
+        for what, given, known in (
+            ("dtype", self.dtype, list(DTYPES)),
+            ("pass_order", self.pass_order, PASS_ORDERS),
+        ):
             if given not in known:
-                raise UserError(f"{what}: {given!r} given; expected {', '.join(known)}{nearest(given, known)}")
+                raise UserError(
+                    f"{what}: {given!r} given; expected {', '.join(known)}{nearest(given, known)}"
+                )
 
     def native(self) -> dict[str, Any]:
         """Return the keyword arguments of the native batch calls."""
@@ -69,8 +82,8 @@ class ImageOptions:
 class BatchMaker:
     """Makes training batches from the (epoch, sample) pairs of a `CaptionDataset`.
 
-    A caption and a crop are functions of seed, epoch and key alone: threads, workers, ranks and the batch that a
-    sample falls into make no difference.
+    A caption and a crop are functions of seed, epoch and key alone: threads, workers, ranks and the batch
+    that a sample falls into make no difference.
     """
 
     def __init__(
@@ -96,7 +109,8 @@ class BatchMaker:
         """Assemble a batch; all pairs are of one epoch, as Streaming yields them.
 
         Raises:
-            UserError: for a sample without a caption the policy accepts, or with an image that does not decode.
+            UserError: for a sample without a caption the policy accepts, or with an image that does not
+                decode.
         """
         epoch = pairs[0][0]
         samples = self.dataset.read(np.fromiter((sample for _, sample in pairs), np.int64, len(pairs)))
@@ -116,7 +130,12 @@ class BatchMaker:
         )
 
     def _choose(
-        self, samples: SampleBatch, tokens: CaptionTokens, hashes: NDArray[np.uint64], epoch: int, keys: list[str]
+        self,
+        samples: SampleBatch,
+        tokens: CaptionTokens,
+        hashes: NDArray[np.uint64],
+        epoch: int,
+        keys: list[str],
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         scores = None
         if self.policy.within == "hcs":
@@ -162,15 +181,15 @@ def read_tokens(samples: SampleBatch, sources: int) -> CaptionTokens:
 def empty_images(count: int, options: ImageOptions) -> torch.Tensor:
     """Return memory for `count` images where the trainer wants it.
 
-    In a worker process: shared memory, so that the batch reaches the main process without a copy. Beside a GPU:
-    pinned memory, which torch's host allocator reuses.
+    In a worker process: shared memory, so that the batch reaches the main process without a copy. Beside a
+    GPU: pinned memory, which torch's host allocator reuses.
     """
     shape = (count, 3, options.size, options.size)
     dtype = DTYPES[options.dtype]
     if torch.utils.data.get_worker_info() is None:
         return torch.empty(shape, dtype=dtype, pin_memory=torch.cuda.is_available())
     size = count * 3 * options.size**2 * dtype.itemsize
-    shared = torch.UntypedStorage._new_shared(size)  # what torch's own collate uses
+    shared = torch.UntypedStorage._new_shared(size)  # type: ignore[no-untyped-call]  # what torch's own collate uses
     return torch.empty(0, dtype=dtype).set_(shared).view(shape)
 
 

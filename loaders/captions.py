@@ -58,7 +58,7 @@ class CaptionTokens:
     def padded_text(
         self, rows: NDArray[np.int64], positions: NDArray[np.int64], context: int, pad: int
     ) -> NDArray[np.int64]:
-        """Return token ids int64 [M, context] of caption `positions[m]` of sample `rows[m]`, padded with `pad`."""
+        """Return int64 [M, context]: ids of caption `positions[m]` of sample `rows[m]`, padded with `pad`."""
         before = np.cumsum(self.lengths, axis=1) - self.lengths
         start = self.tokens.offsets[rows] + before[rows, positions]
         length = self.lengths[rows, positions]

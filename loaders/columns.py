@@ -1,12 +1,13 @@
 """From the bytes of a batch's columns to arrays, without a Python step per sample.
 
-MDS `ndarray:DTYPE` values are `[(ndim << 2) | s] [shape: ndim integers of 1 << s bytes] [values]`; ours are all
-one-dimensional. A column of a batch comes as one byte buffer and N + 1 offsets.
+MDS `ndarray:DTYPE` values are `[(ndim << 2) | s] [shape: ndim integers of 1 << s bytes] [values]`; ours are
+all one-dimensional. A column of a batch comes as one byte buffer and N + 1 offsets.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -55,7 +56,7 @@ def decode_arrays(name: str, data: NDArray[np.uint8], offsets: NDArray[np.int64]
     if ((first >> 2 != 1) | (size < 0) | (size % item != 0)).any():
         raise UserError(
             f"column {name}: a value is not a one-dimensional {np.dtype(dtype).name} array; "
-            "this is no data set of engine.shard, or the shard is damaged (check with python -m engine.verify)"
+            "this is no data set of engine.shard, or the shard is damaged (python -m engine.verify)"
         )
     ends = np.concatenate(([0], np.cumsum(size)))
     where = np.repeat(start - ends[:-1], size) + np.arange(ends[-1])
@@ -71,4 +72,4 @@ def decode_strings(data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> list[
     """Decode a `str` column (UTF-8) to a list of N."""
     text = data.tobytes()
     bounds = offsets.tolist()
-    return [text[a:b].decode("utf-8") for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+    return [text[a:b].decode("utf-8") for a, b in pairwise(bounds)]

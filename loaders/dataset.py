@@ -17,7 +17,7 @@ from streaming.base.dataset import _ShardState
 from engine.errors import UserError
 from engine.native import MdsShard, SampleBatch, gather
 from loaders.metadata import load_info
-from loaders.shards import DamagedShardError, ShardMaps, check_layout
+from loaders.shards import DamagedShardError, ShardMaps, mds_readers
 
 # A damaged or vanished shard is fetched again this often before the run stops.
 MOST_REFETCHES = 2
@@ -27,8 +27,8 @@ MOST_REFETCHES = 2
 class OrderOptions:
     """Where the data set is and in which order Streaming walks it (Streaming's own meanings).
 
-    `batch_size` is per rank. `num_canonical_nodes` fixes the order for any number of ranks; None takes the number
-    of nodes of the first run.
+    `batch_size` is per rank. `num_canonical_nodes` fixes the order for any number of ranks; None takes the
+    number of nodes of the first run.
     """
 
     local: str
@@ -44,9 +44,9 @@ class OrderOptions:
 class CaptionDataset(StreamingDataset):
     """A data set of `engine.shard`, local or in any store that Streaming knows.
 
-    Iterating yields `(epoch, sample)` pairs, not samples: `read` then takes a whole batch of sample numbers and
-    returns views into the mapped shards, so that nothing is done per sample in Python. `get_item(i)` is Streaming's
-    own and returns one decoded sample as a dict.
+    Iterating yields `(epoch, sample)` pairs, not samples: `read` then takes a whole batch of sample numbers
+    and returns views into the mapped shards, so that nothing is done per sample in Python. `get_item(i)` is
+    Streaming's own and returns one decoded sample as a dict.
     """
 
     def __init__(self, order: OrderOptions) -> None:
@@ -73,8 +73,7 @@ class CaptionDataset(StreamingDataset):
             )
         except (RuntimeError, ValueError, OSError) as error:
             raise UserError(f"{order.local}: Streaming cannot open the data set: {error}") from error
-        check_layout(order.local, self.shards, self.info.has_scores)
-        self._maps = ShardMaps(self.shards)
+        self._maps = ShardMaps(mds_readers(order.local, self.shards, self.info.has_scores))
         self._shard_ends = np.cumsum(self.samples_per_shard)
 
     def __getitem__(self, at: Any) -> tuple[int, int]:
@@ -85,7 +84,8 @@ class CaptionDataset(StreamingDataset):
         """Walk this worker's samples of the epoch.
 
         Raises:
-            UserError: when a shard could not be had; Streaming itself would end the epoch early, without a word.
+            UserError: when a shard could not be had; Streaming itself would end the epoch early, without a
+                word.
         """
         yield from super().__iter__()
         if self._event.is_set():
@@ -102,7 +102,9 @@ class CaptionDataset(StreamingDataset):
         maps = [self._map(int(s)) for s in unique]
         if self.cache_limit:
             self._shard_access_times.numpy()[unique] = time_ns()
-            self._maps.keep_only(set(np.flatnonzero(self._shard_states.numpy() == _ShardState.LOCAL).tolist()))
+            self._maps.keep_only(
+                set(np.flatnonzero(self._shard_states.numpy() == _ShardState.LOCAL).tolist())
+            )
         index = samples - self.sample_offset_per_shard[shard]
         return gather(maps, which.astype(np.int32), index.astype(np.int32))
 
@@ -114,8 +116,8 @@ class CaptionDataset(StreamingDataset):
     def prepare_shard(self, shard_id: int, blocking: bool = True) -> None:
         """Fetch a shard unless it is there; a failed one may be tried again.
 
-        Streaming calls this once per sample. Its own version takes a file lock each time (about 0.1 ms) and leaves
-        a failed shard in a state in which everyone else waits for ever.
+        Streaming calls this once per sample. Its own version takes a file lock each time (about 0.1 ms) and
+        leaves a failed shard in a state in which everyone else waits for ever.
         """
         plain = not self.cache_limit and self.shards[shard_id].compression is None
         if plain and not blocking and self._shard_states[shard_id] == _ShardState.LOCAL:
@@ -136,8 +138,8 @@ class CaptionDataset(StreamingDataset):
     def state_dict(self, num_samples: int, from_beginning: bool) -> dict[str, Any]:
         """Return Streaming's state, right at the end of an epoch too.
 
-        Composer asks for it with 0 samples after an epoch's end, when Streaming still believes in the old epoch:
-        its own answer would repeat that epoch.
+        Composer asks for it with 0 samples after an epoch's end, when Streaming still believes in the old
+        epoch: its own answer would repeat that epoch.
         """
         state: dict[str, Any] = super().state_dict(num_samples, from_beginning)
         if from_beginning and num_samples == 0 and self.handed_out:
@@ -164,12 +166,14 @@ class CaptionDataset(StreamingDataset):
 
     def _fetch_again(self, shard: int, error: Exception, attempt: int) -> None:
         if self.streams[0].remote is None or attempt == MOST_REFETCHES:
-            raise error if isinstance(error, UserError) else UserError(f"shard {shard} is missing: {error}") from error
+            raise (
+                error if isinstance(error, UserError) else UserError(f"shard {shard} is missing: {error}")
+            ) from error
         self.prepare_shard(shard)
 
 
 def _distinct_remote(local: str, remote: str | None) -> str | None:
-    """Take a remote that is the local folder for none: a damaged shard must not be deleted where it has no copy."""
+    """Take a remote that is the local folder for none: its shards have no copy to replace a damaged one."""
     if remote is not None and "://" not in remote and os.path.realpath(remote) == os.path.realpath(local):
         return None
     return remote or None

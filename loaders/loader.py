@@ -1,4 +1,4 @@
-"""The training loader: `build_loader(DataConfig(...))` yields batches `{image, text, caption_source, key}`."""
+"""The training loader: `build_loader(DataConfig(...))` yields `{image, text, caption_source, key}`."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ class DataConfig:
         seed: of order, captions and crops.
         shuffle: whether to walk the samples in random order, another one each epoch.
         shuffle_algo: Streaming's name of the algorithm.
-        num_canonical_nodes: fix it to see the same order on any number of nodes; None: the nodes of the first run.
+        num_canonical_nodes: fix it to see the same order on any number of nodes; None: the nodes of the first
+            run.
         cache_limit: most bytes (or "100gb") of shards kept in `local` when there is a remote.
         image_size: side of the model's input, pixels.
         scale: RandomResizedCrop's area range; open_clip's default for training.
@@ -119,14 +120,15 @@ class CaptionLoader(StreamingDataLoader):
             collate_fn=maker,
             drop_last=config.drop_last,
             pin_memory=torch.cuda.is_available(),
-            # Its own generator: torch seeds its workers from the global one, and the model's draws would shift.
+            # Its own generator: torch seeds its workers from the global one, and the model's draws would
+            # shift.
             generator=torch.Generator().manual_seed(config.seed),
             **workers,
         )
         self._ahead = config.prefetch
         self._prefetcher: Prefetcher[Batch] | None = None
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
         """Yield the batches of an epoch, or of what is left of it after `load_state_dict`."""
         if self._prefetcher is not None:  # an iteration that was given up
             self._prefetcher.close()
@@ -174,7 +176,7 @@ def check_tokenizer(folder: str, info: DatasetInfo, fingerprint: str | None, nam
     """
     if fingerprint is not None and fingerprint != info.tokenizer_fingerprint:
         raise UserError(
-            f"{folder}: tokenized with {info.tokenizer_name} ({info.tokenizer_fingerprint[:12]}), but the model "
-            f"wants {name or 'another one'} ({fingerprint[:12]}); shard the data with the model's tokenizer, or "
-            "choose a model that reads this one"
+            f"{folder}: tokenized with {info.tokenizer_name} ({info.tokenizer_fingerprint[:12]}), but the "
+            f"model wants {name or 'another one'} ({fingerprint[:12]}); shard the data with the model's "
+            "tokenizer, or choose a model that reads this one"
         )

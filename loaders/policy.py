@@ -2,7 +2,8 @@
 
 A policy is plain YAML. The rows of the papers' ablations, from the same shards:
 
-    captions: {weights: uniform}                                     # mix ~ Uniform over every source (VeCLIP, section 3)
+    captions: {weights: uniform}                                     # mix ~ Uniform over every source
+        (VeCLIP, section 3)
     captions: {weights: {alttext: 1}}                                # AltText, one of them at random
     captions: {weights: {alttext: 1}, within: hcs}                   # AltText, highest CLIP score
     captions: {weights: {alttext: 1}, within: first}                 # AltText, the first one
@@ -11,8 +12,10 @@ A policy is plain YAML. The rows of the papers' ablations, from the same shards:
     captions: {weights: {alttext: 1, vecap: 1}, within: hcs}         # HCS & mixed
     captions: {weights: {alttext: 1, vecap: 1}, within: random}      # random & mixed
     captions: {weights: {alttext: 1, vecap: 3}}                      # any ratio, here 25 % to 75 %
-    captions: {weights: {alttext: 1, rewrite/chatgpt: 1, rewrite/bard: 1}}   # LaCLIP: original + K rewrites, K sources
-    captions: {weights: {alttext: 1, rewrite: 4}}                    # LaCLIP: the K = 4 rewrites in one source
+    captions: {weights: {alttext: 1, rewrite/chatgpt: 1, rewrite/bard: 1}}   # LaCLIP: original + K rewrites,
+        K sources
+    captions: {weights: {alttext: 1, rewrite: 4}}                    # LaCLIP: the K = 4 rewrites in one
+        source
 """
 
 from __future__ import annotations
@@ -47,11 +50,13 @@ class CaptionPolicy:
     """How a caption is drawn for a sample.
 
     Attributes:
-        weights: `uniform` over all sources of the dataset, or a weight per source; sources not named weigh nothing.
-        within: which caption of the drawn source: `random`, `first`, or `hcs` (highest CLIP score; ties go to the
-            first caption, unknown scores come last).
-        missing: what to do when a sample has no caption in a source. `renormalise`: share that source's weight among
-            the others; `error`: stop; the name of a source: take that one whenever the drawn one is empty.
+        weights: `uniform` over all sources of the dataset, or a weight per source; sources not named weigh
+            nothing.
+        within: which caption of the drawn source: `random`, `first`, or `hcs` (highest CLIP score; ties go to
+            the first caption, unknown scores come last).
+        missing: what to do when a sample has no caption in a source. `renormalise`: share that source's
+            weight among the others; `error`: stop; the name of a source: take that one whenever the drawn one
+            is empty.
     """
 
     weights: Mapping[str, float] | str = UNIFORM
@@ -100,8 +105,8 @@ class CaptionPolicy:
             fallback = list(sources).index(self.missing)
         if self.within == "hcs" and not has_scores:
             raise UserError(
-                "captions.within: hcs needs CLIP scores and this dataset has none; shard it from a source with a "
-                "score column, or use within: random or first"
+                "captions.within: hcs needs CLIP scores and this dataset has none; shard it from a source "
+                "with a score column, or use within: random or first"
             )
         values = [1.0 if isinstance(weights, str) else float(weights.get(name, 0.0)) for name in sources]
         return BoundPolicy(tuple(sources), tuple(values), self.within, self.missing == "error", fallback)
@@ -129,9 +134,10 @@ def choose(
     Args:
         policy: from `CaptionPolicy.bind`.
         counts: uint16 [N, sources], captions each sample has in each source.
-        scores: float32 [N, most captions], CLIP scores in the order sources, then captions; NaN where unknown or
-            past the sample's last caption. Only `hcs` looks at it.
-        words: uint32 [N, 4], the caption draws of docs/architecture.md: word 0 the source, word 1 the caption.
+        scores: float32 [N, most captions], CLIP scores in the order sources, then captions; NaN where unknown
+            or past the sample's last caption. Only `hcs` looks at it.
+        words: uint32 [N, 4], the caption draws of docs/architecture.md: word 0 the source, word 1 the
+            caption.
 
     Returns:
         Source int64 [N] and caption within that source int64 [N].
@@ -154,7 +160,9 @@ def nearest(name: str, known: Sequence[str]) -> str:
     return f" (did you mean {close[0]}?)" if close else ""
 
 
-def _draw_source(policy: BoundPolicy, counts: NDArray[np.uint16], word: NDArray[np.uint32]) -> NDArray[np.int64]:
+def _draw_source(
+    policy: BoundPolicy, counts: NDArray[np.uint16], word: NDArray[np.uint32]
+) -> NDArray[np.int64]:
     """Invert the cumulative weights at word * 2^-32; with equal weights this is (word * n) >> 32 exactly."""
     present = counts > 0
     weights = np.broadcast_to(np.asarray(policy.weights, np.float64), counts.shape)
@@ -200,7 +208,9 @@ def _refuse(policy: BoundPolicy, rows: NDArray[np.bool_], advice: str) -> None:
 def _check_weight(source: str, weight: Any) -> None:
     number = isinstance(weight, (int, float)) and not isinstance(weight, bool)
     if not number or not math.isfinite(weight) or weight < 0:
-        raise UserError(f"captions.weights.{source}: {weight!r} given; expected a finite number of at least 0")
+        raise UserError(
+            f"captions.weights.{source}: {weight!r} given; expected a finite number of at least 0"
+        )
 
 
 def _check_source(where: str, name: str, sources: Sequence[str], also: Sequence[str] = ()) -> None:

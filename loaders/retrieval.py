@@ -32,7 +32,8 @@ from loaders.policy import nearest
 class RetrievalBatch(TypedDict):
     """Some images and all their texts.
 
-    image: [B, 3, S, S]; text: int64 [M, context], padded; image_of_text: int64 [M], row of `image` in this batch;
+    image: [B, 3, S, S]; text: int64 [M, context], padded; image_of_text: int64 [M], row of `image` in this
+        batch;
     key: B strings.
     """
 
@@ -118,7 +119,9 @@ class RetrievalLoader:
         info = self.dataset.info
         keys = read_keys(samples)
         image = empty_images(len(keys), self._image)
-        refuse_undecoded(eval_batch(samples.column("image"), as_numpy(image), self._pool, **self._image.native()), keys)
+        refuse_undecoded(
+            eval_batch(samples.column("image"), as_numpy(image), self._pool, **self._image.native()), keys
+        )
         tokens = read_tokens(samples, len(info.sources))
         rows, positions = _all_captions(tokens, self._sources)
         text = tokens.padded_text(rows, positions, info.context_length, info.pad_id)
@@ -154,7 +157,7 @@ def _source_mask(wanted: Sequence[str], sources: Sequence[str]) -> NDArray[np.bo
 def _all_captions(
     tokens: CaptionTokens, sources: NDArray[np.bool_]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return row and place among the row's captions, int64 [M] each, of every caption of the chosen sources."""
+    """Return row and place among the row's captions, int64 [M] each, of all captions of chosen sources."""
     counts = tokens.counts.astype(np.int64)
     total = counts.sum(axis=1)
     rows = np.repeat(np.arange(len(total)), total)

@@ -6,12 +6,16 @@ import hashlib
 import os
 from collections import OrderedDict
 from collections.abc import Collection, Sequence
-from typing import Any, Protocol
+from typing import Any
+
+from streaming.base.format.base.reader import Reader
+from streaming.base.format.mds.reader import MDSReader
 
 from engine.errors import UserError
 from engine.native import MdsShard, NativeError, hash_file
 
-# Linux allows 65,530 maps a process; a map costs its page tables only, reopening one costs a hash over the shard.
+# Linux allows 65,530 maps a process; a map costs its page tables only, reopening one costs a hash over the
+# shard.
 MOST_OPEN = 4096
 # Cheapest first (xxh3 reads 14 GB/s, sha1 2 GB/s); any of them finds a flipped bit.
 HASH_PREFERENCE = ("xxh3_64", "xxh3_128", "xxh128", "xxh64", "xxh32", "sha1", "sha256")
@@ -29,26 +33,6 @@ REQUIRED = {
 SCORES = {"scores": "ndarray:float32"}
 
 
-class FileInfo(Protocol):
-    """A file as index.json describes it."""
-
-    basename: str
-    bytes: int
-    hashes: dict[str, str]
-
-
-class ShardReader(Protocol):
-    """The part of Streaming's MDSReader that is needed here: where a shard lies and how it is laid out."""
-
-    dirname: str
-    split: str
-    raw_data: FileInfo
-    samples: int
-    column_names: list[str]
-    column_encodings: list[str]
-    column_sizes: list[int | None]
-
-
 class DamagedShardError(UserError):
     """A shard file is not what index.json says."""
 
@@ -56,7 +40,7 @@ class DamagedShardError(UserError):
 class ShardMaps:
     """The open shards of this process, least recently used first."""
 
-    def __init__(self, readers: Sequence[ShardReader], most_open: int = MOST_OPEN) -> None:
+    def __init__(self, readers: Sequence[MDSReader], most_open: int = MOST_OPEN) -> None:
         """Open nothing yet."""
         self._readers = readers
         self._most_open = most_open
@@ -92,12 +76,12 @@ class ShardMaps:
         return len(self._open)
 
 
-def shard_path(reader: ShardReader) -> str:
+def shard_path(reader: MDSReader) -> str:
     """Return where the uncompressed shard lies."""
     return os.path.join(reader.dirname, reader.split, reader.raw_data.basename)
 
 
-def open_verified(reader: ShardReader) -> MdsShard:
+def open_verified(reader: MDSReader) -> MdsShard:
     """Map a shard after comparing its size and one content hash with index.json.
 
     Raises:
@@ -120,12 +104,17 @@ def open_verified(reader: ShardReader) -> MdsShard:
     return opened
 
 
-def check_layout(folder: str, readers: Sequence[ShardReader], with_scores: bool) -> None:
-    """Refuse a data set that these loaders cannot read, before anything is downloaded.
+def mds_readers(folder: str, shards: Sequence[Reader], with_scores: bool) -> list[MDSReader]:
+    """Return Streaming's readers, refusing a data set that these loaders cannot read.
 
     Raises:
         UserError: for a missing or differently encoded column, or a shard name that leaves the folder.
     """
+    readers = [shard for shard in shards if isinstance(shard, MDSReader)]
+    if len(readers) < len(shards):
+        raise UserError(
+            f"{folder}: index.json has shards that are not MDS; shard the data with python -m engine.shard"
+        )
     wanted = REQUIRED | (SCORES if with_scores else {})
     for layout in {(tuple(r.column_names), tuple(r.column_encodings)) for r in readers}:
         have = dict(zip(*layout, strict=True))
@@ -133,16 +122,20 @@ def check_layout(folder: str, readers: Sequence[ShardReader], with_scores: bool)
         if wrong:
             raise UserError(
                 f"{folder}: columns missing or of another encoding: {', '.join(wrong)}; it has "
-                f"{', '.join(f'{n} ({e})' for n, e in have.items())}; shard the data with python -m engine.shard"
+                f"{', '.join(f'{n} ({e})' for n, e in have.items())}; "
+                "shard the data with python -m engine.shard"
             )
     for reader in readers:
         name = reader.raw_data.basename
         if os.path.isabs(name) or ".." in name.replace("\\", "/").split("/"):
-            raise UserError(f"{folder}: index.json names a shard outside the data set: {name!r}; do not use it")
+            raise UserError(
+                f"{folder}: index.json names a shard outside the data set: {name!r}; do not use it"
+            )
+    return readers
 
 
 def _check_hash(path: str, hashes: dict[str, str]) -> None:
-    """Compare the cheapest of the recorded hashes; an index without any leaves only size and offsets to check."""
+    """Compare the cheapest recorded hash; an index without any leaves only size and offsets to check."""
     for name in HASH_PREFERENCE:
         if name in hashes:
             found = hash_file(path, name) if name in NATIVE_HASHES else _hashlib_hex(path, name)

@@ -1,9 +1,9 @@
 """Removes the shared memory that crashed runs left behind, and nothing that a living run uses.
 
-Streaming keeps its state in named shared memory (`/dev/shm/000000_locals` and so on). A run that is killed leaves it
-there; the next run with the same cache folder is then refused ("Reused local directory"). Streaming's own
-`clean_stale_shared_memory` removes every such name, those of other runs on the machine and of this process's other
-loaders too; here a name stays if any living process maps any name with the same number.
+Streaming keeps its state in named shared memory (`/dev/shm/000000_locals` and so on). A run that is killed
+leaves it there; the next run with the same cache folder is then refused ("Reused local directory").
+Streaming's own `clean_stale_shared_memory` removes every such name, those of other runs on the machine and of
+this process's other loaders too; here a name stays if any living process maps any name with the same number.
 """
 
 from __future__ import annotations
@@ -60,7 +60,9 @@ def _in_use(found: dict[str, str]) -> set[str]:
         if entry.name.isdigit():
             try:
                 maps = Path(entry.path, "maps").read_text("utf-8", "replace")
-            except OSError:  # ended meanwhile, or of another user, whose shared memory we cannot remove either
+            except (
+                OSError
+            ):  # ended meanwhile, or of another user, whose shared memory we cannot remove either
                 continue
             numbers |= {match[1] for match in re.finditer(rf"{SHARED_MEMORY}/{NAME.pattern}", maps)}
     return {name for name, number in found.items() if number in numbers}

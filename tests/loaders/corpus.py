@@ -42,7 +42,7 @@ class Sample:
 
 
 def make_samples(count: int, vecap_missing: bool = False) -> list[Sample]:
-    """Noisy JPEGs of different sizes; one to three AltTexts, one VeCap (or, if asked, none for each third sample)."""
+    """Noisy JPEGs of many sizes; one to three AltTexts, one VeCap (if asked, none for each third sample)."""
     rng = np.random.default_rng(7)
     samples = []
     for i in range(count):
@@ -52,7 +52,9 @@ def make_samples(count: int, vecap_missing: bool = False) -> list[Sample]:
         alttexts = [[START, 1000 + i, *range(1, 1 + n), END] for n in range(1 + i % 3)]
         vecaps = [] if vecap_missing and i % 3 == 0 else [[START, 2000 + i, 5, 6, 7, END]]
         scores = [float(s) for s in rng.random(len(alttexts) + len(vecaps))]
-        samples.append(Sample(f"site/{i:04d}.jpg", file.getvalue(), {"alttext": alttexts, "vecap": vecaps}, scores))
+        samples.append(
+            Sample(f"site/{i:04d}.jpg", file.getvalue(), {"alttext": alttexts, "vecap": vecaps}, scores)
+        )
     return samples
 
 

@@ -22,7 +22,9 @@ def within_binomial(observed: int, count: int, share: float) -> bool:
     return abs(observed - count * share) <= 5 * np.sqrt(count * share * (1 - share)) + 1e-9
 
 
-@given(st.lists(st.sampled_from([0.0, 0.5, 1.0, 3.0]), min_size=3, max_size=3).filter(any), st.integers(0, 99))
+@given(
+    st.lists(st.sampled_from([0.0, 0.5, 1.0, 3.0]), min_size=3, max_size=3).filter(any), st.integers(0, 99)
+)
 def test_sources_are_drawn_in_proportion_to_their_weights(weights: list[float], seed: int) -> None:
     policy = CaptionPolicy(dict(zip(SOURCES, weights, strict=True))).bind(SOURCES, False)
     source, _ = choose(policy, np.ones((4000, 3), np.uint16), None, words(4000, seed))
@@ -43,7 +45,9 @@ def test_uniform_is_the_papers_and_captions_within_are_uniform_too() -> None:
 def test_equal_weights_are_the_integer_draw(word: int, sources: int) -> None:
     names = [f"s{i}" for i in range(sources)]
     draws = np.array([[word, word, 0, 0]], np.uint32)
-    source, caption = choose(CaptionPolicy().bind(names, False), np.full((1, sources), 7, np.uint16), None, draws)
+    source, caption = choose(
+        CaptionPolicy().bind(names, False), np.full((1, sources), 7, np.uint16), None, draws
+    )
     assert source[0] == (word * sources) >> 32
     assert caption[0] == (word * 7) >> 32
 
@@ -92,7 +96,8 @@ def test_highest_score_takes_the_first_of_equals_and_unknown_ones_last() -> None
     policy = CaptionPolicy({"vec": 1}, within="hcs").bind(SOURCES, True)
     nan = np.nan
     scores = np.array(
-        [[9, 1, 3, 3, 9], [9, nan, -2, nan, 9], [9, nan, nan, nan, 9], [9, -np.inf, nan, -np.inf, 9]], np.float32
+        [[9, 1, 3, 3, 9], [9, nan, -2, nan, 9], [9, nan, nan, nan, 9], [9, -np.inf, nan, -np.inf, 9]],
+        np.float32,
     )
     counts = np.tile(np.uint16([1, 3, 1]), (4, 1))
     assert choose(policy, counts, scores, words(4))[1].tolist() == [1, 1, 0, 0]
@@ -106,7 +111,10 @@ def test_first_takes_the_first() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"weights": {"vecpa": 1}}, "captions.weights.vecpa: unknown source.*alttext, vec, vecap.*did you mean vecap"),
+        (
+            {"weights": {"vecpa": 1}},
+            "captions.weights.vecpa: unknown source.*alttext, vec, vecap.*did you mean vecap",
+        ),
         ({"missing": "altext"}, "captions.missing.*did you mean alttext"),
         ({"within": "hcs"}, "CLIP scores"),
         ({"within": "best"}, "random, first, hcs"),

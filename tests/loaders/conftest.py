@@ -1,0 +1,29 @@
+"""Data sets that the loader tests share; written once, read by many."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from streaming.base.util import clean_stale_shared_memory
+
+from tests.loaders.corpus import Sample, make_samples, write_dataset
+
+COUNT = 48
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _leave_no_shared_memory() -> Iterator[None]:
+    yield
+    clean_stale_shared_memory()
+
+
+@pytest.fixture(scope="session")
+def samples() -> list[Sample]:
+    return make_samples(COUNT)
+
+
+@pytest.fixture(scope="session")
+def dataset(tmp_path_factory: pytest.TempPathFactory, samples: list[Sample]) -> Path:
+    return write_dataset(tmp_path_factory.mktemp("data"), samples)
