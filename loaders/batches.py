@@ -220,4 +220,6 @@ def refuse_undecoded(status: NDArray[np.uint8], keys: Sequence[str]) -> None:
 def default_threads(num_workers: int) -> int:
     """Share this node's cores among its ranks (torchrun's LOCAL_WORLD_SIZE) and their worker processes."""
     ranks = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    return max(1, len(os.sched_getaffinity(0)) // (ranks * max(1, num_workers)))
+    # A container often may use fewer cores than the machine has; macOS cannot say.
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores // (ranks * max(1, num_workers)))
