@@ -9,9 +9,9 @@ from typing import Any, TypedDict
 
 import numpy as np
 import torch
-from engine.draws import caption_words
 from numpy.typing import NDArray
 
+from engine.draws import caption_words
 from engine.errors import UserError
 from engine.native import (
     SampleBatch,

@@ -46,7 +46,9 @@ def test_stock_streaming_reads_the_same_samples(dataset: Path, samples: list[Sam
         assert stock[i]["image"] == ours.read(np.array([i])).column("image")[0] == sample.image
 
 
-def test_a_remote_is_fetched_with_its_description(dataset: Path, samples: list[Sample], tmp_path: Path) -> None:
+def test_a_remote_is_fetched_with_its_description(
+    dataset: Path, samples: list[Sample], tmp_path: Path
+) -> None:
     found = keys(tmp_path / "cache", remote=str(dataset))
     assert found == [sample.key for sample in samples]
     assert (tmp_path / "cache" / "dataset.json").read_bytes() == (dataset / "dataset.json").read_bytes()
@@ -56,7 +58,13 @@ def test_a_full_cache_gives_up_files_and_maps(dataset: Path, samples: list[Sampl
     many = write_dataset(tmp_path / "many", samples, shards=12)
     limit = 5 * max(path.stat().st_size for path in shards_of(many)) + (many / "index.json").stat().st_size
     settings = DataConfig(
-        str(tmp_path / "cache"), 4, remote=str(many), image_size=8, threads=1, dtype="uint8", cache_limit=limit
+        str(tmp_path / "cache"),
+        4,
+        remote=str(many),
+        image_size=8,
+        threads=1,
+        dtype="uint8",
+        cache_limit=limit,
     )
     loader = build_loader(settings)
     found = [key for batch in loader for key in batch["key"]]
@@ -102,14 +110,14 @@ def test_a_damaged_copy_is_fetched_again(
 def test_a_remote_that_stays_damaged_is_reported(samples: list[Sample], tmp_path: Path) -> None:
     remote = write_dataset(tmp_path / "remote", samples[:16], shards=2)
     flip_a_byte(shards_of(remote)[0])
-    with pytest.raises(UserError, match="index.json says"):
+    with pytest.raises(UserError, match=r"index.json says"):
         keys(tmp_path / "cache", remote=str(remote))
 
 
 def test_the_only_copy_is_never_deleted(samples: list[Sample], tmp_path: Path) -> None:
     folder = write_dataset(tmp_path / "data", samples[:16], shards=2)
     flip_a_byte(shards_of(folder)[0])
-    with pytest.raises(UserError, match="index.json says"):
+    with pytest.raises(UserError, match=r"index.json says"):
         keys(folder, remote=str(folder))
     assert len(shards_of(folder)) == 2
 
@@ -119,7 +127,7 @@ def test_a_missing_shard_stops_the_run(samples: list[Sample], tmp_path: Path, wo
     """Streaming alone would end the epoch early, without a word."""
     remote = write_dataset(tmp_path / "remote", samples[:16], shards=2)
     shards_of(remote)[1].unlink()
-    with pytest.raises(UserError, match="fetched|missing"):
+    with pytest.raises(UserError, match=r"fetched|missing"):
         keys(tmp_path / "cache", remote=str(remote), num_workers=workers)
 
 
@@ -137,7 +145,7 @@ def test_an_unfinished_or_foreign_data_set_is_refused(samples: list[Sample], tmp
 def test_a_data_set_without_index_is_refused(samples: list[Sample], tmp_path: Path) -> None:
     folder = write_dataset(tmp_path / "data", samples[:8], shards=1)
     (folder / "index.json").unlink()
-    with pytest.raises(UserError, match="index.json"):
+    with pytest.raises(UserError, match=r"index.json"):
         keys(folder)
 
 

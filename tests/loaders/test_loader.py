@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -81,7 +82,7 @@ def test_text_is_one_of_the_samples_captions_from_the_source_it_names(
 ) -> None:
     captions = {sample.key: sample.captions for sample in samples}
     drawn = set()
-    for batch in sum(epochs(config(dataset), 4), []):
+    for batch in chain(*epochs(config(dataset), 4)):
         for key, text, source in zip(batch["key"], batch["text"], batch["caption_source"], strict=True):
             padded = [ids + [0] * (CONTEXT - len(ids)) for ids in captions[key][SOURCES[source]]]
             assert text.tolist() in padded
@@ -145,13 +146,13 @@ def test_an_image_that_does_not_decode_is_named(tmp_path: Path) -> None:
     broken = make_samples(16)
     broken[5] = replace(broken[5], image=broken[5].image[:-400])
     folder = write_dataset(tmp_path / "broken", broken, shards=1)
-    with pytest.raises(UserError, match="site/0005.jpg"):
+    with pytest.raises(UserError, match=r"site/0005.jpg"):
         epochs(config(folder))
 
 
 def test_a_sample_without_a_wanted_caption_is_named(tmp_path: Path) -> None:
     folder = write_dataset(tmp_path / "gaps", make_samples(16, vecap_missing=True), shards=1)
-    with pytest.raises(UserError, match="site/00.*vecap"):
+    with pytest.raises(UserError, match=r"site/00.*vecap"):
         epochs(config(folder, policy=CaptionPolicy({"vecap": 1})))
     (batches,) = epochs(config(folder, policy=CaptionPolicy({"vecap": 1}, missing="alttext")))
     assert {int(s) for b in batches for s in b["caption_source"]} == {0, 1}

@@ -1,4 +1,4 @@
-"""The checkpoint law: stop after any batch, resume, and the continuation is identical; by hand and under Composer."""
+"""The checkpoint law: stop after any batch, resume; the continuation is identical. By hand and by Composer."""
 
 from __future__ import annotations
 

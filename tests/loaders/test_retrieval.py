@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -64,11 +65,11 @@ def test_ranks_take_disjoint_parts(dataset: Path, samples: list[Sample]) -> None
             RetrievalConfig(str(dataset), 5, image_size=SIDE, threads=1, rank=rank, ranks=3)
         )
         parts.append([key for batch in loader for key in batch["key"]])
-    assert sorted(sum(parts, [])) == [sample.key for sample in samples]
+    assert sorted(chain(*parts)) == [sample.key for sample in samples]
 
 
 def test_refusals(dataset: Path) -> None:
-    with pytest.raises(UserError, match="unknown source vecpa.*did you mean vecap"):
+    with pytest.raises(UserError, match=r"unknown source vecpa.*did you mean vecap"):
         build_retrieval_loader(RetrievalConfig(str(dataset), sources=("vecpa",)))
     with pytest.raises(UserError, match="rank < ranks"):
         RetrievalConfig(str(dataset), rank=2, ranks=2)

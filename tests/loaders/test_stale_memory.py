@@ -11,7 +11,9 @@ import pytest
 
 from loaders.stale_memory import SHARED_MEMORY, YOUNGEST_S, remove_stale_shared_memory
 
-pytestmark = pytest.mark.skipif(not SHARED_MEMORY.is_dir(), reason="this system shows no shared memory as files")
+pytestmark = pytest.mark.skipif(
+    not SHARED_MEMORY.is_dir(), reason="this system shows no shared memory as files"
+)
 NUMBER = 987654
 
 
