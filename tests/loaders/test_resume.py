@@ -1,4 +1,4 @@
-"""The checkpoint law: stop after any batch, resume; the continuation is identical. By hand and by Composer."""
+"""Checkpoint law: stop after any batch, resume; the continuation is identical. By hand and by Composer."""
 
 from __future__ import annotations
 
