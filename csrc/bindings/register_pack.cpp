@@ -41,7 +41,17 @@ std::string hash(mds::ShardPacker& packer, const std::string& name) {
   return hex;
 }
 
-// Copies: for the hashes and compressors that Python brings. The common path (hash, commit) copies nothing.
+// For hashes that Python brings. The views end with the call: a consumer that keeps one gets BufferError.
+void feed(mds::ShardPacker& packer, const py::function& consume) {
+  for (const Bytes part : parts_of(packer)) {
+    if (part.empty()) continue;
+    const py::memoryview view = py::memoryview::from_memory(part.data(), static_cast<py::ssize_t>(part.size()));
+    consume(view);
+    view.attr("release")();
+  }
+}
+
+// A copy, for compressors.
 py::bytes to_bytes(mds::ShardPacker& packer) {
   const auto [header, samples] = parts_of(packer);
   py::bytes out(nullptr, header.size() + samples.size());
@@ -74,6 +84,7 @@ void register_pack(py::module_& m) {
       .def("append", &append, py::arg("values"), py::arg("first") = 0,
            "Appends samples first.. of the columns; returns how many went in before the shard was full.")
       .def("hash", &hash, py::arg("algorithm"), "Canonical hex over the shard so far.")
+      .def("feed", &feed, py::arg("consume"), "Calls consume with views of the shard so far, part by part.")
       .def("to_bytes", &to_bytes, "The shard so far, as its file would be.")
       .def("commit", &commit, py::arg("path"), "Writes the shard so far as commit_file does.")
       .def("reset", &mds::ShardPacker::reset, "Starts the next shard, keeping the memory.")

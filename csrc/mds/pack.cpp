@@ -12,12 +12,15 @@ namespace {
 
 constexpr std::uint64_t kWord = sizeof(std::uint32_t);
 constexpr std::uint64_t kMaxBytes = std::numeric_limits<std::uint32_t>::max();  // offsets are u32
+constexpr std::uint64_t kMaxReserve = std::uint64_t{1} << 28;
 
 }  // namespace
 
 ShardPacker::ShardPacker(Columns columns, std::string config, std::uint64_t size_limit)
     : columns_(std::move(columns)), config_(std::move(config)), size_limit_(size_limit) {
   for (const std::uint32_t size : columns_.sizes) head_bytes_ += size == kVariableSize ? kWord : 0;
+  // Address space only, until it is written; growing step by step would copy a shard twice over.
+  body_.reserve(std::min(size_limit_, kMaxReserve));
 }
 
 std::uint64_t ShardPacker::bytes() const noexcept { return kWord * (ends_.size() + 2) + config_.size() + body_.size(); }
@@ -37,12 +40,8 @@ Outcome ShardPacker::sample_size(std::span<const ByteSpans> values, std::size_t 
   return {};
 }
 
-void ShardPacker::put_sample(std::span<const ByteSpans> values, std::size_t i, std::size_t size) {
+void ShardPacker::put_sample(std::span<const ByteSpans> values, std::size_t i) {
   std::uint8_t word[kWord];
-  if (body_.capacity() - body_.size() < size) {
-    // Growing by doubling would overshoot a 64 MiB shard by as much again.
-    body_.reserve(std::max<std::size_t>(body_.size() + body_.size() / 2, body_.size() + size));
-  }
   for (std::size_t c = 0; c < values.size(); ++c) {
     if (columns_.sizes[c] != kVariableSize) continue;
     store_u32(word, static_cast<std::uint32_t>(values[c][i].size()));
@@ -68,7 +67,7 @@ Outcome ShardPacker::append(std::span<const ByteSpans> values, std::size_t first
     const std::uint64_t grown = bytes() + size + kWord;
     if (size_limit_ != 0 && size_limit_ < grown && !take_any_) return {};
     if (grown > kMaxBytes) return {Status::kFileTooLarge, "the shard would reach 4 GiB; set a size limit"};
-    put_sample(values, i, size);
+    put_sample(values, i);
     take_any_ = false;
     ++appended;
   }

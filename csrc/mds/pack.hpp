@@ -32,7 +32,7 @@ class ShardPacker {
 
  private:
   Outcome sample_size(std::span<const ByteSpans> values, std::size_t i, std::uint64_t& size) const;
-  void put_sample(std::span<const ByteSpans> values, std::size_t i, std::size_t size);
+  void put_sample(std::span<const ByteSpans> values, std::size_t i);
 
   Columns columns_;
   std::string config_;

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from engine.errors import UserError
-from engine.native import hash_bytes, hash_file
+from engine.native import ShardPacker, hash_bytes, hash_file
 
 XXHASHES = ("xxh128", "xxh32", "xxh3_128", "xxh3_64", "xxh64")
 HASHES = tuple(sorted([*XXHASHES, *(a for a in hashlib.algorithms_guaranteed if not a.startswith("shake_"))]))
@@ -38,6 +38,15 @@ def file_digest(path: Path, name: str) -> str:
     with path.open("rb") as file:
         while piece := file.read(_READ_BYTES):
             digest.update(piece)
+    return digest.hexdigest()
+
+
+def packed_digest(packer: ShardPacker, name: str) -> str:
+    """Lower-case hex of the shard that is being packed, without a copy of it."""
+    if name in XXHASHES:
+        return packer.hash(name)
+    digest = hashlib.new(name, usedforsecurity=False)
+    packer.feed(digest.update)
     return digest.hexdigest()
 
 

@@ -12,7 +12,7 @@ from engine.native import ShardPacker, commit_file
 from engine.shards.compression import EXTENSION, compress, parse_compression
 from engine.shards.encodings import encode_value, encoding
 from engine.shards.entries import FileInfo, ShardEntry, ShardLayout
-from engine.shards.hashing import XXHASHES, check_hashes, hex_digest
+from engine.shards.hashing import check_hashes, hex_digest, packed_digest
 from engine.shards.index import INDEX_NAME
 
 if TYPE_CHECKING:
@@ -92,11 +92,8 @@ class MdsWriter:
     def _flush(self) -> None:
         name = f"shard.{len(self._entries):05d}.mds"
         packer, layout = self._packer, self._layout
-        others = [algorithm for algorithm in layout.hashes if algorithm not in XXHASHES]
-        raw = packer.to_bytes() if others or layout.compression else b""
-        digests = {a: hex_digest(raw, a) if a in others else packer.hash(a) for a in layout.hashes}
-        raw_data = FileInfo(name, packer.nbytes, digests)
-        zip_data = self._commit_compressed(name, raw) if layout.compression else None
+        raw_data = FileInfo(name, packer.nbytes, {a: packed_digest(packer, a) for a in layout.hashes})
+        zip_data = self._commit_compressed(name, packer.to_bytes()) if layout.compression else None
         if zip_data is None:
             packer.commit(self._directory / name)
         self._entries.append(ShardEntry(layout, packer.samples, raw_data, zip_data))
