@@ -1,4 +1,4 @@
-"""`open_source`: the one way in."""
+"""What `engine.sources.open_source` does: expand, detect, find the columns, open."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ FILE_CAPTIONS = {"alttext": "txt|json:caption"}
 OnlyKeys = frozenset[str] | None
 
 
-def open_source(options: SourceOptions) -> Source:
+def open_inputs(options: SourceOptions) -> Source:
     """Look at the inputs and open them.
 
     Raises:
