@@ -97,7 +97,7 @@ def _alt_wrong(rng: Rng, scene: Scene) -> str:
 
 
 def alttext(rng: Rng, scene: Scene) -> str:
-    """What the page says: 25 % nothing, 40 % a part, 15 % most, 12 % a heap of keywords, 8 % something wrong."""
+    """What the page says: 25 % nothing, 40 % a part, 15 % most, 12 % keywords, 8 % something wrong."""
     roll = rng.random()
     if roll < 0.25:
         return pick(rng, USELESS).format(n=_number(rng))
