@@ -6,7 +6,7 @@ import argparse
 import csv
 import io
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -22,7 +22,6 @@ from demo.scene import Rng, draw_scene
 SEED = 20240
 SIDES = (96, 176)  # pixels, shorter side from and to
 BROKEN_EVERY = 97  # of the training pictures; real crawls lose a few per cent
-DUPLICATE_EVERY = 61
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,7 @@ class Split:
     number: int
     pictures: int
     writer: str  # whose captions stand beside AltText
-    hostile: bool  # with broken files and duplicate rows
+    hostile: bool  # with broken files among the pictures
 
 
 WRITERS = {"vecap": vecap, "reference": reference}
@@ -75,13 +74,6 @@ def make_picture(split: Split, folder: Path, index: int) -> Row:
     return {"image": name, "alttext": alttext(rng, scene), split.writer: WRITERS[split.writer](rng, scene)}
 
 
-def _with_duplicates(rows: list[Row]) -> Iterator[Row]:
-    for index, row in enumerate(rows):
-        yield row
-        if index % DUPLICATE_EVERY == DUPLICATE_EVERY - 1:
-            yield rows[index - 1]
-
-
 def make_split(split: Split, folder: Path, report: Callable[[str], None] = print) -> Path:
     """Makes the split's pictures and its table (written last) under `folder`; a complete one is left alone.
 
@@ -95,7 +87,7 @@ def make_split(split: Split, folder: Path, report: Callable[[str], None] = print
     (folder / "images").mkdir(parents=True, exist_ok=True)
     with ProcessPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         rows = list(pool.map(partial(make_picture, split, folder), range(split.pictures), chunksize=50))
-    _write_table(table, list(_with_duplicates(rows)) if split.hostile else rows)
+    _write_table(table, rows)
     report(f"{split.name}: {split.pictures} pictures made")
     return table
 

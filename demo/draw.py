@@ -49,7 +49,7 @@ def _relief(rng: Rng, name: str, height: int, width: int) -> NDArray[np.float32]
     if name == "night sky":
         return 200 * np.asarray(rng.random((height, width)) < 0.004, np.float32)
     strength = {"grass": 34.0, "sand": 14.0, "snow": 5.0, "concrete": 10.0}[name]
-    return np.float32(strength) * rng.standard_normal((height, width), dtype=np.float32)
+    return np.asarray(strength * rng.standard_normal((height, width)), np.float32)
 
 
 def _background(rng: Rng, name: str, height: int, width: int) -> Pixels:
