@@ -36,10 +36,14 @@ def say(text: str) -> None:
 def call(*words: str) -> None:
     """Runs a command and shows it; its failure ends the demo."""
     print(f"$ {shlex.join(words)}", flush=True)
-    program = {"python": sys.executable, "composer": str(Path(sys.executable).with_name("composer"))}[words[0]]
+    program = {"python": sys.executable, "composer": str(Path(sys.executable).with_name("composer"))}[
+        words[0]
+    ]
     done = subprocess.run([program, *words[1:]], check=False)
     if done.returncode:
-        sys.exit(f"demo: the command above failed (exit code {done.returncode}); run `make demo` again to go on")
+        sys.exit(
+            f"demo: the command above failed (exit code {done.returncode}); run `make demo` again to go on"
+        )
 
 
 def start_afresh_if_changed() -> None:
@@ -58,7 +62,9 @@ def shard(split: str, sources: Sequence[str]) -> None:
     folder = OUT / "shards" / split
     if not (folder / "index.json").exists():
         captions = [word for source in sources for word in ("--caption", f"{source}={source}")]
-        call("python", "-m", "engine.shard", f"{OUT}/corpus/{split}/table.csv", *captions, "--out", str(folder))
+        call(
+            "python", "-m", "engine.shard", f"{OUT}/corpus/{split}/table.csv", *captions, "--out", str(folder)
+        )
     call("python", "-m", "engine.verify", str(folder))
 
 
@@ -84,9 +90,13 @@ def table() -> str:
     rows = {"chance": [100 * k / images for _ in DIRECTIONS for k in RANKS]}
     for title, (name, _) in POLICIES.items():
         found = recalls(name)
-        rows[title] = [100 * found[f"{direction}/R@{k}"] for direction in DIRECTIONS for k in RANKS]
-    head = f"{'trained on':<14}" + "".join(f"{d.replace('_', ' ') + f' R@{k}':>20}" for d in DIRECTIONS for k in RANKS)
-    return "\n".join([head, *(f"{title:<14}" + "".join(f"{v:>20.1f}" for v in row) for title, row in rows.items())])
+        rows[title] = [100 * found[f"{direction}_r@{k}"] for direction in DIRECTIONS for k in RANKS]
+    head = f"{'trained on':<14}" + "".join(
+        f"{d.replace('_', ' ') + f' R@{k}':>20}" for d in DIRECTIONS for k in RANKS
+    )
+    return "\n".join(
+        [head, *(f"{title:<14}" + "".join(f"{v:>20.1f}" for v in row) for title, row in rows.items())]
+    )
 
 
 def main() -> None:
