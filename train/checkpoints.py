@@ -47,7 +47,7 @@ class ModelCard:
             return ModelCard(
                 Architecture(**values["architecture"]),
                 TokenizerFacts(**values["tokenizer"]),
-                Normalisation(**values["normalisation"]),
+                Normalisation(*(tuple(values["normalisation"][part]) for part in ("mean", "std"))),
             )
         except FileNotFoundError as error:
             raise UserError(f"{path}: not found; it lies beside the checkpoints of train/run.py") from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,8 +84,8 @@ def _project(model: CLIP, x: Tensor) -> Tensor:
 class Normalisation:
     """Per channel mean and standard deviation, of values in 0..1."""
 
-    mean: Sequence[float]
-    std: Sequence[float]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
 
 
 class ContrastiveModel(ComposerModel):

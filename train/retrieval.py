@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -109,6 +111,12 @@ class RetrievalCallback(Callback):
 def metric_names(table: Mapping[str, float]) -> dict[str, float]:
     """The names under which loggers see a table."""
     return {f"metrics/retrieval/{name}": value for name, value in table.items()}
+
+
+def write_results(path: Path, result: Mapping[str, object]) -> None:
+    """Writes results.json, making its folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
 
 
 def format_table(table: Mapping[str, float]) -> str:

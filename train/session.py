@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import functools
-import json
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,13 +73,8 @@ class Session:
                 "step": int(self.trainer.state.timestamp.batch),
                 **table,
             }
-            write_results(self.folder / checkpoints.RESULTS, result)
+            retrieval.write_results(self.folder / checkpoints.RESULTS, result)
         print(f"run folder: {self.folder} ({', '.join(sorted(p.name for p in self.folder.iterdir()))})")
-
-
-def write_results(path: Path, result: Mapping[str, object]) -> None:
-    """Writes results.json."""
-    path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
 
 
 def open_session(config: TrainConfig) -> Session:

@@ -1,0 +1,52 @@
+"""Parameter groups against open_clip's rule, and the schedule step by step."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from composer.core import Time
+
+from engine.errors import UserError
+from tests.train.test_model import _clip
+from train.optim import OptimizerConfig, ScheduleConfig, build_optimizer, build_schedule, make_plan
+
+
+def test_no_decay_for_norms_biases_and_the_logit_scale() -> None:
+    model = _clip("argmax")
+    plain, decay = build_optimizer(model, OptimizerConfig(weight_decay=0.2)).param_groups
+    names = {id(p): n for n, p in model.named_parameters()}
+    assert (plain["weight_decay"], decay["weight_decay"]) == (0.0, 0.2)
+    assert {names[id(p)] for p in decay["params"]} == {n for n, p in model.named_parameters() if p.ndim >= 2}
+    exempt = {names[id(p)] for p in plain["params"]}
+    assert "logit_scale" in exempt
+    assert "visual.ln_pre.weight" in exempt
+    assert "transformer.resblocks.0.attn.in_proj_bias" in exempt
+    assert len(plain["params"]) + len(decay["params"]) == len(names)
+
+
+@pytest.mark.parametrize("warmup", ["4ba", "128sp", "0.4dur"])
+def test_warmup_then_cosine_per_step(warmup: str) -> None:
+    plan = make_plan("2ep", global_batch=32, steps_per_epoch=5)
+    optimizer = torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))], lr=2.0)
+    schedule = build_schedule(optimizer, ScheduleConfig(warmup, final_fraction=0.1), plan)
+    seen = []
+    for _ in range(plan.total):
+        seen.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    cosine = [0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * t / 6)) for t in range(6)]
+    assert seen == pytest.approx([0.5, 1.0, 1.5, 2.0, *(2 * c for c in cosine)])
+
+
+def test_durations_become_steps() -> None:
+    plan = make_plan("1000sp", global_batch=64, steps_per_epoch=10)
+    assert plan.total == 16
+    assert plan.steps(Time.from_timestring("3ep")) == 30
+    for bad in ("ten", "0ba", "5tok"):
+        with pytest.raises(UserError):
+            make_plan(bad, 64, 10)
+    optimizer = torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))])
+    with pytest.raises(UserError, match="more than the whole run"):
+        build_schedule(optimizer, ScheduleConfig("17ba"), plan)
