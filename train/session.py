@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os
 import sys
@@ -97,7 +98,12 @@ def open_session(config: TrainConfig) -> Session:
     precision = _precision(config)
     evaluate = None
     if config.retrieval is not None:
-        evaluate = functools.partial(retrieval.evaluate_retrieval, model, config.retrieval, precision)
+        held_out = dataclasses.replace(
+            config.retrieval,
+            tokenizer_fingerprint=card.tokenizer.fingerprint,
+            tokenizer_name=card.tokenizer.name,
+        )
+        evaluate = functools.partial(retrieval.evaluate_retrieval, model, held_out, precision)
     trainer = _trainer(config, loader, model, plan, folder, evaluate)
     return Session(config, trainer, model, plan, folder, evaluate)
 

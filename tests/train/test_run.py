@@ -1,0 +1,132 @@
+"""The real thing: Composer's launcher, two ranks, checkpoints, an interruption and its resumption."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.train import corpus
+from train.checkpoints import read_tokenizer
+
+
+ROOT = Path(__file__).parents[2]
+TINY = [
+    "model={embed_dim: 32, vision: {image_size: 32, layers: 2, width: 64, patch_size: 8, head_width: 32},"
+    " text: {layers: 1, width: 64, heads: 2}}",
+    "global_train_batch_size=32",
+    "max_duration=16ba",
+    "save_interval=4ba",
+    "save_num_checkpoints_to_keep=-1",
+    "log_interval=1",
+    "optimizer.lr=2e-3",
+]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("run")
+    corpus.write_corpus(folder / "train", 160, seed=1)
+    corpus.write_corpus(folder / "test", 60, seed=2)
+    return folder
+
+
+def command(place: Path, name: str, *more: str, launcher: tuple[str, ...] = (sys.executable,)) -> list[str]:
+    data = [f"data.local={place / 'train'}", f"retrieval.local={place / 'test'}"]
+    where = [f"run_name={name}", f"save_folder={place}/runs/{name}"]
+    return [*launcher, "train/run.py", "yamls/tiny_cpu.yaml", *TINY, *data, *where, *more]
+
+
+def run(words: list[str], code: int = 0) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == code, done.stdout[-3000:] + done.stderr[-3000:]
+    return done
+
+
+@pytest.fixture(scope="module")
+def undisturbed(place: Path) -> Path:
+    done = run(command(place, "undisturbed"))
+    assert "retrieval on 60 images, 120 texts" in done.stdout
+    assert "512 samples" in done.stdout
+    return place / "runs" / "undisturbed"
+
+
+def losses(folder: Path) -> dict[int, float]:
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    return {line["step"]: line["loss/train/total"] for line in lines if "loss/train/total" in line}
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    state = torch.load(folder / "latest-rank0.pt", weights_only=False)
+    return dict(state["state"]["model"])
+
+
+def test_two_ranks_of_composer_train_as_one(place: Path, undisturbed: Path) -> None:
+    launcher = (str(Path(sys.executable).parent / "composer"), "-n", "2")
+    run(command(place, "two", launcher=launcher))
+    one, two = losses(undisturbed), losses(place / "runs" / "two")
+    assert len(one) == 16
+    assert two == pytest.approx(one, rel=1e-3)
+    assert one[16] < one[1] - 0.3
+    results = [json.loads((f / "results.json").read_text()) for f in (undisturbed, place / "runs" / "two")]
+    assert results[0]["images"] == results[1]["images"] == 60
+    # Rounding differs between the sums of one and of two ranks; a candidate or two may change places.
+    assert results[1]["image_to_text_r@10"] == pytest.approx(results[0]["image_to_text_r@10"], abs=0.05)
+
+
+def test_stopped_and_resumed_ends_in_the_same_weights(place: Path, undisturbed: Path) -> None:
+    folder = place / "runs" / "stopped"
+    words = command(place, "stopped", "autoresume=true")
+    process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 200
+    while not (folder / "latest-rank0.pt").exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors[-3000:]
+    assert errors.strip().splitlines()[-1].startswith("error: interrupted")
+    assert not (folder / "results.json").exists()
+    done = run(words)
+    assert "512 samples" not in done.stdout  # it did not begin again
+    expected, found = weights(undisturbed), weights(folder)
+    assert expected.keys() == found.keys()
+    for name, value in expected.items():
+        assert torch.equal(value, found[name]), name
+
+
+def test_evaluate_repeats_the_runs_own_numbers(place: Path, undisturbed: Path) -> None:
+    out = place / "retrieval.json"
+    words = [sys.executable, "-m", "train.evaluate", str(undisturbed), "--data", str(place / "test"), "--json", str(out)]
+    assert "text to image" in run(words).stdout
+    own, again = json.loads((undisturbed / "results.json").read_text()), json.loads(out.read_text())
+    assert {k: v for k, v in again.items() if "_r@" in k} == {k: v for k, v in own.items() if "_r@" in k}
+
+
+def test_a_second_run_does_not_fall_over_the_first(place: Path, undisturbed: Path) -> None:
+    done = run(command(place, "undisturbed"), code=1)
+    assert done.stderr.strip().count("\n") == 0
+    assert "autoresume=true" in done.stderr
+
+
+def test_wrong_settings_are_one_line_and_exit_1(place: Path) -> None:
+    done = run(command(place, "wrong", "optimizer.lrr=1"), code=1)
+    assert done.stderr == "error: optimizer.lrr: unknown key (did you mean lr?)\n"
+
+
+def test_help_is_quick_and_usage_errors_exit_2() -> None:
+    began = time.monotonic()
+    assert "examples:" in run([sys.executable, "train/run.py", "--help"]).stdout
+    assert time.monotonic() - began < 1 + 2 * os.getloadavg()[0] / (os.cpu_count() or 1)
+    run([sys.executable, "train/run.py"], code=2)
+
+
+def test_missing_data_is_named(tmp_path: Path) -> None:
+    with pytest.raises(Exception, match=r"dataset\.json: cannot read the tokenizer"):
+        read_tokenizer(tmp_path)
