@@ -47,7 +47,6 @@ class Throughput(Callback):
         self.interval = interval
         self.plan = plan
         self.sources = tuple(sources)
-        self.seconds = 0.0
         self._restart()
 
     def _restart(self) -> None:
@@ -57,7 +56,6 @@ class Throughput(Callback):
 
     def fit_start(self, state: State, logger: Logger) -> None:
         """Starts the clock."""
-        self.fit_began = time.perf_counter()
         self._restart()
 
     def before_dataloader(self, state: State, logger: Logger) -> None:
@@ -76,7 +74,6 @@ class Throughput(Callback):
     def batch_end(self, state: State, logger: Logger) -> None:
         """Logs and starts the next interval."""
         self.steps += 1
-        self.seconds = time.perf_counter() - self.fit_began
         if int(state.timestamp.batch) % self.interval:
             return
         elapsed = time.perf_counter() - self.began
