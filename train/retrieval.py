@@ -12,8 +12,8 @@ import torch
 from composer.core import Callback, Event, State, get_precision_context
 from composer.loggers import Logger
 from composer.utils import create_interval_scheduler, dist
-from loaders import retrieval as data
 
+from loaders import retrieval as data
 from train.model import ContrastiveModel, encode_text
 from train.ranking import recall_table
 

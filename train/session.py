@@ -17,9 +17,9 @@ from composer.algorithms import GradientClipping
 from composer.core import Algorithm, Callback
 from composer.loggers import LoggerDestination
 from composer.utils import dist, get_device
-from loaders.loader import CaptionLoader, build_loader
 
 from engine.errors import UserError
+from loaders.loader import CaptionLoader, build_loader
 from train import checkpoints, retrieval
 from train.architecture import resolve_architecture
 from train.callbacks import ClampLogitScale, ConsoleLog, Throughput

@@ -33,7 +33,12 @@ class Outer:
 
 
 def test_builds_nested_values() -> None:
-    values = {"steps": 3, "inner": {"rate": "1e-3", "sides": [1, 2]}, "maybe": {"weights": {"x": 1}}, "names": ["n"]}
+    values = {
+        "steps": 3,
+        "inner": {"rate": "1e-3", "sides": [1, 2]},
+        "maybe": {"weights": {"x": 1}},
+        "names": ["n"],
+    }
     built = build(Outer, values)
     assert built == Outer(3, inner=Inner(0.001, (1.0, 2.0)), maybe=Inner(weights={"x": 1.0}), names=("n",))
     assert build(Outer, to_plain(built)) == built
@@ -78,7 +83,7 @@ def test_overrides_merge_and_replace() -> None:
 
 @pytest.mark.parametrize("word", ["novalue", "=3", "a..b=1", "a=[1"])
 def test_malformed_overrides(word: str) -> None:
-    with pytest.raises(UserError, match="expected key=value|not a YAML value"):
+    with pytest.raises(UserError, match=r"expected key=value|not a YAML value"):
         apply_overrides({}, [word])
 
 

@@ -1,4 +1,4 @@
-"""The loss over ranks is the loss of the whole batch: values and every gradient, against plain torch on one process."""
+"""The loss over ranks is the loss of the whole batch: value and every gradient, against one process."""
 
 from __future__ import annotations
 
@@ -68,7 +68,9 @@ def test_two_ranks_equal_the_whole_batch(dtype: torch.dtype, tolerance: float, t
         found = torch.load(tmp_path / f"{rank}.pt")
         assert found.keys() == expected.keys()
         for name, value in expected.items():
-            torch.testing.assert_close(found[name], value, rtol=tolerance, atol=tolerance, msg=f"{rank} {name}")
+            torch.testing.assert_close(
+                found[name], value, rtol=tolerance, atol=tolerance, msg=f"{rank} {name}"
+            )
 
 
 def test_one_process_equals_the_pseudo_code() -> None:

@@ -13,7 +13,7 @@ from train.retrieval import Features, interleave
 
 
 def brute_force(scores: np.ndarray, owner: list[int], k: int) -> tuple[float, float]:
-    """Sort each query's candidates by (score down, index up) and look whether a correct one is in the first k."""
+    """Sort each query's candidates by (score down, index up); is a correct one in the first k?"""
     images, texts = scores.shape
     found_texts = []
     for i in range(images):
@@ -36,7 +36,9 @@ def test_equals_the_definition_with_ties_and_any_number_of_captions(data: st.Dat
     values = st.integers(-1, 1)
     image = np.array(data.draw(st.lists(st.tuples(values, values), min_size=images, max_size=images)))
     text = np.array(data.draw(st.lists(st.tuples(values, values), min_size=len(owner), max_size=len(owner))))
-    table = recall_table(torch.tensor(image).float(), torch.tensor(text).float(), torch.tensor(owner), ks=(1, 3))
+    table = recall_table(
+        torch.tensor(image).float(), torch.tensor(text).float(), torch.tensor(owner), ks=(1, 3)
+    )
     for k in (1, 3):
         of_images, of_texts = brute_force(image @ text.T, owner, k)
         assert table[f"image_to_text_r@{k}"] == pytest.approx(of_images)

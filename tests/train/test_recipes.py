@@ -16,7 +16,13 @@ RECIPES = sorted((Path(__file__).parents[2] / "yamls").glob("*.yaml"))
 CLIP = TokenizerFacts("clip", "a" * 64, 77, 49408, 49407, 0)
 T5 = TokenizerFacts("t5-base", "b" * 64, 64, 32100, 1, 0)
 # Published sizes (open_clip's table), in millions; H/14 at 336 px has more image positions.
-MILLIONS = {"clip_b16": 149.6, "veclip_b16": 149.6, "laclip_b16": 149.6, "veclip_l14": 427.6, "veclip_h14_336": 986.5}
+MILLIONS = {
+    "clip_b16": 149.6,
+    "veclip_b16": 149.6,
+    "laclip_b16": 149.6,
+    "veclip_l14": 427.6,
+    "veclip_h14_336": 986.5,
+}
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)
@@ -57,7 +63,10 @@ def test_the_papers_batches_and_mix() -> None:
         (["data.batch_size=8"], "data.batch_size: cannot be given; it follows from global_train_batch_size"),
         (["retrieval.image_size=8"], "retrieval.image_size: cannot be given"),
         (["optimizer.lrr=1"], r"optimizer.lrr: unknown key \(did you mean lr\?\)"),
-        (["model.name=ViT-B-33", "model.vision=null", "model.text=null", "model.embed_dim=null"], "no such model"),
+        (
+            ["model.name=ViT-B-33", "model.vision=null", "model.text=null", "model.embed_dim=null"],
+            "no such model",
+        ),
         (["model.name=ViT-B-16"], "not both"),
         (["global_train_batch_size=7"], "does not divide among 2 ranks"),
         (["autoresume=true", "save_overwrite=true"], "give one of them"),
@@ -76,7 +85,11 @@ def _sized(text: TextConfig) -> ModelConfig:
 def test_the_tokenizer_decides_vocabulary_and_pooling() -> None:
     clip = resolve_architecture(_sized(TextConfig(1, 8, 2)), CLIP)
     t5 = resolve_architecture(_sized(TextConfig(1, 8, 2)), T5)
-    assert (clip.text["pool_type"], clip.text["vocab_size"], clip.text["context_length"]) == ("argmax", 49408, 77)
+    assert (clip.text["pool_type"], clip.text["vocab_size"], clip.text["context_length"]) == (
+        "argmax",
+        49408,
+        77,
+    )
     assert (t5.text["pool_type"], t5.text["vocab_size"], t5.text["eos_id"]) == ("eos", 32100, 1)
     with pytest.raises(UserError, match="argmax needs the end token to have the largest id"):
         resolve_architecture(_sized(TextConfig(1, 8, 2, pooling="argmax")), T5)

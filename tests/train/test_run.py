@@ -16,7 +16,6 @@ import torch
 from tests.train import corpus
 from train.checkpoints import read_tokenizer
 
-
 ROOT = Path(__file__).parents[2]
 TINY = [
     "model={embed_dim: 32, vision: {image_size: 32, layers: 2, width: 64, patch_size: 8, head_width: 32},"
@@ -86,7 +85,9 @@ def test_stopped_and_resumed_ends_in_the_same_weights(place: Path, undisturbed: 
     words = command(place, "stopped", "autoresume=true")
     process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 200
-    while not (folder / "latest-rank0.pt").exists() and process.poll() is None and time.monotonic() < deadline:
+    while (
+        not (folder / "latest-rank0.pt").exists() and process.poll() is None and time.monotonic() < deadline
+    ):
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
@@ -103,7 +104,16 @@ def test_stopped_and_resumed_ends_in_the_same_weights(place: Path, undisturbed: 
 
 def test_evaluate_repeats_the_runs_own_numbers(place: Path, undisturbed: Path) -> None:
     out = place / "retrieval.json"
-    words = [sys.executable, "-m", "train.evaluate", str(undisturbed), "--data", str(place / "test"), "--json", str(out)]
+    words = [
+        sys.executable,
+        "-m",
+        "train.evaluate",
+        str(undisturbed),
+        "--data",
+        str(place / "test"),
+        "--json",
+        str(out),
+    ]
     assert "text to image" in run(words).stdout
     own, again = json.loads((undisturbed / "results.json").read_text()), json.loads(out.read_text())
     assert {k: v for k, v in again.items() if "_r@" in k} == {k: v for k, v in own.items() if "_r@" in k}
