@@ -121,7 +121,7 @@ def test_wrong_arrays_are_told_before_anything_is_written() -> None:
         with pytest.raises(error, match=message):
             native.eval_batch(two, out, POOL)  # type: ignore[arg-type]
     with pytest.raises(TypeError):
-        native.train_batch(two, boxes.astype(np.int64), empty(2), POOL)  # type: ignore[arg-type]
+        native.train_batch(two, boxes.astype(np.int64), empty(2), POOL)
     with pytest.raises(ValueError, match=r"boxes: shape .* expected \[2, 4\]"):
         native.train_batch(two, BOXES[:3], empty(2), POOL)
     with pytest.raises(ValueError, match="dtype: 'float16' given"):

@@ -112,4 +112,4 @@ def test_sizes_that_are_unknown_give_empty_boxes() -> None:
 def test_senseless_laws_are_told(law: dict[str, tuple[float, float]]) -> None:
     one = np.ones(1, dtype=np.int32)
     with pytest.raises(ValueError, match="expected 0 < low <= high"):
-        native.crop_boxes(one, one, np.ones(1, dtype=np.uint64), seed=0, epoch=0, **law)  # type: ignore[arg-type]
+        native.crop_boxes(one, one, np.ones(1, dtype=np.uint64), seed=0, epoch=0, **law)

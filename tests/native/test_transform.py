@@ -57,14 +57,14 @@ def train(image: Image.Image, box: tuple[int, int, int, int], size: int, dtype: 
     boxes = np.array([box], dtype=np.int32)
     status = native.train_batch([png(image)], boxes, out, POOL, dtype=dtype, pass_order=ORDER)  # type: ignore[arg-type]
     assert status.tolist() == [native.Status.OK]
-    return out[0]
+    return np.asarray(out[0])
 
 
 def evaluate(image: Image.Image, size: int, dtype: str = "uint8") -> NDArray[np.generic]:
     out = slot(size, dtype)
     status = native.eval_batch([png(image)], out, POOL, dtype=dtype, pass_order=ORDER)  # type: ignore[arg-type]
     assert status.tolist() == [native.Status.OK]
-    return out[0]
+    return np.asarray(out[0])
 
 
 @settings(max_examples=60, deadline=None)
