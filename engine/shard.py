@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 
 EXAMPLE = """\
 examples:
-  python -m engine.shard 'data/{00000..00099}.tar' --caption alttext=txt --caption vecap=json:vecap --out shards
-  python -m engine.shard captions.csv --caption first='caption[0]' --caption others='caption[1:]' --out shards
+  python -m engine.shard 'data/{00000..00099}.tar' --out shards
+  python -m engine.shard 'data/*.tar' --caption alttext=txt --caption vecap=json:vecap --out shards
+  python -m engine.shard captions.csv --caption first='caption[0]' --caption rest='caption[1:]' --out shards
 
 A build that was stopped goes on with the same command. Look at the result with
 python -m engine.verify shards and python -m engine.inspect shards --terminal.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,9 +10,16 @@ from engine.records import REJECT_CODES
 from engine.shards.entries import ShardEntry
 from engine.ui import size
 
+CARD_HASH = "xxh3_128"
+_HASH_ROW = re.compile(r"^\| `([\w.]+)` \| ([\d,]+) \| `([0-9a-f]{32})` \|$", re.MULTILINE)
 
-def dataset_card(metadata: Mapping[str, Any], entries: Sequence[ShardEntry], index_hash: str) -> str:
-    """The card as Markdown; `index_hash` is xxh3_128 of `index.json`, which names the hash of every shard."""
+FileHash = tuple[str, int, str]  # name, bytes, hex digest
+
+
+def dataset_card(
+    metadata: Mapping[str, Any], entries: Sequence[ShardEntry], files: Sequence[FileHash]
+) -> str:
+    """The card as Markdown; `files` are those beside it, of which no index holds a hash."""
     return "\n".join(
         [
             "# Image-text dataset in MDS shards",
@@ -26,10 +34,15 @@ def dataset_card(metadata: Mapping[str, Any], entries: Sequence[ShardEntry], ind
             *_section("Tokenizer", _fields(metadata["tokenizer"])),
             *_section("Options", _fields(_flat(metadata["options"]))),
             *_section("Input", _inputs(metadata["inputs"])),
-            *_section("Hashes", _hashes(entries, index_hash)),
+            *_section("Hashes", _hashes(entries, files)),
             *_section("Versions", _fields(metadata["versions"])),
         ]
     )
+
+
+def file_hashes(card: str) -> list[FileHash]:
+    """The hashes that a card holds."""
+    return [(name, int(n.replace(",", "")), digest) for name, n, digest in _HASH_ROW.findall(card)]
 
 
 def _section(title: str, lines: Sequence[str]) -> list[str]:
@@ -83,15 +96,15 @@ def _inputs(inputs: Sequence[Mapping[str, Any]]) -> list[str]:
     rows = [[f"`{unit['unit']}`", unit.get("bytes", ""), unit.get("sampled_hash", "")] for unit in shown]
     more = len(inputs) - len(shown)
     rest = ["", f"... and {more:,} more, see `dataset.json`."] if more else []
-    return [f"{len(inputs):,} work units.", "", *_table(["unit", "bytes", "hash of samples"], rows), *rest]
+    return [f"Work units: {len(inputs):,}.", "", *_table(["unit", "bytes", "hash of samples"], rows), *rest]
 
 
-def _hashes(entries: Sequence[ShardEntry], index_hash: str) -> list[str]:
+def _hashes(entries: Sequence[ShardEntry], files: Sequence[FileHash]) -> list[str]:
     names = ", ".join(entries[0].layout.hashes) if entries else ""
     return [
         f"`index.json` holds {names} of every shard file; every sample has `sample_hash`.",
         "",
-        f"xxh3_128 of `index.json`: `{index_hash}`",
+        *_table(["file", "bytes", CARD_HASH], [[f"`{name}`", n, f"`{digest}`"] for name, n, digest in files]),
     ]
 
 

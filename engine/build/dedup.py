@@ -1,7 +1,7 @@
 """Duplicate keys: the first sample in unit order is kept, whatever order the units were packed in.
 
-Each unit records the 128-bit hashes of the keys that it kept, sorted. Afterwards all of them are merged, range
-by range of hash values so that memory stays bounded, and every key of a unit that an earlier unit has too goes
+Each unit records the 128-bit hashes of the keys that it kept, sorted. Afterwards all are merged, range by
+range of hash values so that memory stays bounded, and every key of a unit that an earlier unit has too goes
 into the unit's exclusion file. Only such units are packed again.
 """
 

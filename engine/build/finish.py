@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from engine.build.card import dataset_card
+from engine.build.card import CARD_HASH, FileHash, dataset_card
 from engine.build.job import Counts, Task
 from engine.build.receipts import Contents, Receipt
 from engine.build.rejects import merge_rejects
@@ -47,8 +47,10 @@ def finish(state: State, tasks: Sequence[Task], plan: Mapping[str, Any]) -> Tota
     metadata = dataset_json(plan, totals)
     commit_file(out / DATASET_NAME, json.dumps(metadata, indent=1, ensure_ascii=False).encode())
     write_index(state.folder, totals.entries)
-    index_hash = hash_file(state.folder / INDEX_NAME, "xxh3_128")
-    commit_file(out / CARD_NAME, dataset_card(metadata, totals.entries, index_hash).encode())
+    hashes = [
+        _file_hash(path) for path in (state.folder / INDEX_NAME, out / DATASET_NAME, out / REJECTS_NAME)
+    ]
+    commit_file(out / CARD_NAME, dataset_card(metadata, totals.entries, hashes).encode())
     write_index(out, totals.entries)
     state.remove()
     return totals
@@ -106,6 +108,10 @@ def dataset_json(plan: Mapping[str, Any], totals: Totals) -> dict[str, Any]:
         "image": {"formats": dict(sorted(contents.formats.items())), "bytes": contents.image_bytes},
         "versions": plan["versions"],
     }
+
+
+def _file_hash(path: Path) -> FileHash:
+    return path.name, path.stat().st_size, hash_file(path, CARD_HASH)
 
 
 def _receipt(state: State, task: Task) -> Receipt:

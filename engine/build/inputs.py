@@ -9,7 +9,7 @@ from typing import Any
 from engine.native import hash_bytes
 from engine.sources import Unit
 
-# Enough to see within a millisecond that a tar or parquet file is another one: compressed data differ all over.
+# Enough to see within a millisecond that a tar or parquet file is another one: images differ all over.
 BLOCKS = 8
 BLOCK_BYTES = 4096
 

@@ -60,7 +60,9 @@ def summary(result: Result, out: Path, seconds: float) -> str:
 
 def _rows(totals: Totals) -> list[tuple[str, ...]]:
     counts, contents = totals.counts, totals.contents
-    rows = [("in", f"{counts.seen:,}", f"samples, {size(counts.bytes_in)} of image files")]
+    rows: list[tuple[str, ...]] = [
+        ("in", f"{counts.seen:,}", f"samples, {size(counts.bytes_in)} of image files")
+    ]
     stored = sum(entry.stored.bytes for entry in totals.entries)
     rows.append(("out", f"{counts.out:,}", f"samples in {len(totals.entries):,} shards, {size(stored)}"))
     rows.append(("duplicates", f"{counts.duplicates:,}", "same key, kept once"))

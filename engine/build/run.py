@@ -91,11 +91,16 @@ def build(
 
 def make_plan(source: Source, options: BuildOptions, tasks: Sequence[Task]) -> dict[str, Any]:
     """Everything that must be the same when a build is resumed."""
+    asked = options.to_json()
+    # What a format found by itself counts as much as what was asked for.
+    asked["source"]["captions"] = {
+        name: "|".join(map(str, field.terms)) for name, field in source.assembler.captions.items()
+    }
     return {
         "sources": list(source.caption_sources),
         "has_scores": bool(source.assembler.scores),
         "tokenizer": load_tokenizer(options.tokenizer, options.context_length).describe(),
-        "options": options.to_json(),
+        "options": asked,
         "inputs": describe_units([task.unit for task in tasks]),
         "versions": {name: _version(name) for name in ("veclip-engine", "ftfy", "pyarrow", "tokenizers")},
     }
@@ -120,15 +125,14 @@ class _Builder:
 
     def remove_duplicates(self, tasks: Sequence[Task]) -> list[Task]:
         """Second phase: packs units with keys of earlier ones again; returns all tasks as they count."""
-        duplicates = self._state.duplicates()
-        if duplicates is None:
-            duplicates = self._find_duplicates(tasks)
+        known = self._state.duplicates()
+        duplicates = known if known is not None else self._find_duplicates(tasks)
         tasks = [replace(task, dedupe=task.folder in duplicates) for task in tasks]
         again = [task for task in tasks if task.dedupe and self._state.receipt(task) is None]
         self._work("removing duplicates", again, {}, None)
         return tasks
 
-    def _find_duplicates(self, tasks: Sequence[Task]) -> Mapping[str, int]:
+    def _find_duplicates(self, tasks: Sequence[Task]) -> dict[str, int]:
         found = find_duplicates([self._state.keys_path(task) for task in tasks])
         for index, keys in found.items():
             KeySet(keys).commit(self._state.excluded(tasks[index]))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.native import hash_bytes
 from engine.records import Record
@@ -44,46 +45,61 @@ def columns_of(has_scores: bool) -> dict[str, str]:
     return COLUMNS | (SCORES if has_scores else {})
 
 
-def encode_samples(
-    samples: Sequence[Prepared], sources: Sequence[str], tokenizer: Tokenizer, has_scores: bool
-) -> dict[str, list[bytes]]:
-    """Encoded values by column, `len(samples)` each."""
-    records = [sample.record for sample in samples]
-    columns = {
-        "key": encode_column("str", [record.key for record in records]),
-        "image": [sample.image for sample in samples],
-        "width": encode_column("int32", [sample.width for sample in samples]),
-        "height": encode_column("int32", [sample.height for sample in samples]),
-        "content_hash": encode_column("str", [hash_bytes(record.image, CONTENT_HASH) for record in records]),
-        "captions": encode_column("json", [_texts(record, sources) for record in records]),
-        **_token_columns(records, sources, tokenizer),
-    }
-    if has_scores:
-        columns["scores"] = encode_column("ndarray:float32", [_scores(record, sources) for record in records])
-    columns[SAMPLE_HASH] = hash_column(columns)
-    return columns
+@dataclass(frozen=True)
+class SampleEncoder:
+    """Knows what a dataset stores of a sample.
+
+    Attributes:
+        sources: caption sources, in the order of `dataset.json`.
+        tokenizer: makes the token ids.
+        has_scores: whether there is a `scores` column.
+    """
+
+    sources: tuple[str, ...]
+    tokenizer: Tokenizer
+    has_scores: bool
+
+    def encode(self, samples: Sequence[Prepared]) -> tuple[dict[str, list[bytes]], int]:
+        """Encoded values by column, one per sample (there must be one), and the number of token ids."""
+        records = [sample.record for sample in samples]
+        columns = {
+            "key": encode_column("str", [record.key for record in records]),
+            "image": [sample.image for sample in samples],
+            "width": encode_column("int32", [sample.width for sample in samples]),
+            "height": encode_column("int32", [sample.height for sample in samples]),
+            "content_hash": encode_column("str", [content_hash(record.image) for record in records]),
+            "captions": encode_column("json", [self._texts(record) for record in records]),
+        }
+        tokens = self._add_tokens(columns, records)
+        if self.has_scores:
+            columns["scores"] = encode_column("ndarray:float32", [self._scores(record) for record in records])
+        columns[SAMPLE_HASH] = hash_column(columns)
+        return columns, tokens
+
+    def _texts(self, record: Record) -> dict[str, list[str]]:
+        return {source: [caption.text for caption in record.captions[source]] for source in self.sources}
+
+    def _scores(self, record: Record) -> NDArray[np.float32]:
+        scores = [caption.score for source in self.sources for caption in record.captions[source]]
+        return np.array([np.nan if score is None else score for score in scores], np.float32)
+
+    def _add_tokens(self, columns: dict[str, list[bytes]], records: Sequence[Record]) -> int:
+        texts = [c.text for record in records for source in self.sources for c in record.captions[source]]
+        counts = [np.array([len(r.captions[source]) for source in self.sources], np.uint16) for r in records]
+        ids, lengths = self.tokenizer.encode_batch(texts)
+        lengths_of = _split(lengths, [int(count.sum()) for count in counts])
+        columns["caption_counts"] = encode_column("ndarray:uint16", counts)
+        columns["token_lengths"] = encode_column("ndarray:uint16", lengths_of)
+        tokens_of = _split(ids, [int(length.sum(dtype=np.int64)) for length in lengths_of])
+        columns["tokens"] = encode_column("ndarray:uint16", tokens_of)
+        return len(ids)
 
 
-def _texts(record: Record, sources: Sequence[str]) -> dict[str, list[str]]:
-    return {source: [caption.text for caption in record.captions[source]] for source in sources}
+def content_hash(image: bytes) -> str:
+    """What `content_hash` holds: of the image file as it came from the source."""
+    return hash_bytes(image, CONTENT_HASH)
 
 
-def _scores(record: Record, sources: Sequence[str]) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
-    scores = [caption.score for source in sources for caption in record.captions[source]]
-    return np.array([np.nan if score is None else score for score in scores], np.float32)
-
-
-def _token_columns(
-    records: Sequence[Record], sources: Sequence[str], tokenizer: Tokenizer
-) -> Mapping[str, list[bytes]]:
-    counts = [np.array([len(record.captions[source]) for source in sources], np.uint16) for record in records]
-    texts = [caption.text for record in records for source in sources for caption in record.captions[source]]
-    ids, lengths = tokenizer.encode_batch(texts)
-    last_caption = np.cumsum([count.sum(dtype=np.int64) for count in counts])
-    lengths_of = np.split(lengths, last_caption[:-1])
-    last_id = np.cumsum([length.sum(dtype=np.int64) for length in lengths_of])
-    return {
-        "caption_counts": encode_column("ndarray:uint16", counts),
-        "token_lengths": encode_column("ndarray:uint16", lengths_of),
-        "tokens": encode_column("ndarray:uint16", np.split(ids, last_id[:-1])),
-    }
+def _split(values: NDArray[np.uint16], lengths: Sequence[int]) -> list[NDArray[np.uint16]]:
+    """Consecutive pieces of the given lengths."""
+    return np.split(values, np.cumsum(lengths)[:-1])

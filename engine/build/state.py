@@ -48,11 +48,13 @@ class State:
 
     def plan(self) -> dict[str, Any] | None:
         """The plan of an unfinished build, or None if there is none."""
-        return self._read("plan.json")
+        plan: dict[str, Any] | None = self._read("plan.json")
+        return plan
 
     def duplicates(self) -> dict[str, int] | None:
         """Number of keys to leave out by unit folder, once that is known."""
-        return self._read("duplicates.json")
+        duplicates: dict[str, int] | None = self._read("duplicates.json")
+        return duplicates
 
     def commit_duplicates(self, duplicates: Mapping[str, int]) -> None:
         """Records it, after all exclusion files."""

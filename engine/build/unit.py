@@ -11,7 +11,7 @@ from engine.build.images import image_format, prepare
 from engine.build.job import Counts, Job, Task
 from engine.build.receipts import Contents, Receipt
 from engine.build.rejects import RejectWriter, sync_folder
-from engine.build.samples import Prepared, columns_of, encode_samples
+from engine.build.samples import Prepared, SampleEncoder, columns_of
 from engine.build.state import State, fresh_folder, worker_lock
 from engine.native import Status, status_sentence
 from engine.records import Record, Reject, counts_as_failure, native_code
@@ -60,18 +60,17 @@ class UnitPacker:
         )
         self._accepted = KeySet()
         self._excluded = read_keys(self._state.excluded(task)) if task.dedupe else KeySet()
-        self._tokenizer = _tokenizer(job.options.tokenizer, job.options.context_length)
+        tokenizer = _tokenizer(job.options.tokenizer, job.options.context_length)
+        self._encoder = SampleEncoder(tuple(job.source.caption_sources), tokenizer, job.has_scores)
 
     def pack(self, batch: list[Record | Reject]) -> None:
         """Checks, encodes and writes one batch; everything in it is counted once."""
         self.counts.seen += len(batch)
         prepared = [sample for sample in self._prepare(batch) if self._is_first(sample.record)]
         if prepared:
-            columns = encode_samples(
-                prepared, self._job.source.caption_sources, self._tokenizer, self._job.has_scores
-            )
+            columns, tokens = self._encoder.encode(prepared)
             self._writer.write_batch(columns)
-            self._count(prepared)
+            self._count(prepared, tokens)
         self._steps.append((self.counts.seen, self.counts.failures))
 
     def finish(self) -> None:
@@ -131,9 +130,10 @@ class UnitPacker:
         self.counts.failures += counts_as_failure(reject.code)
         self._rejects.add(reject)
 
-    def _count(self, samples: list[Prepared]) -> None:
+    def _count(self, samples: list[Prepared], tokens: int) -> None:
         contents, dropped = self._contents, self.counts.dropped_captions_by_code
         self.counts.out += len(samples)
+        contents.tokens += tokens
         for sample in samples:
             contents.image_bytes += len(sample.image)
             name = image_format(sample.image)

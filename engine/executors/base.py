@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -30,12 +30,13 @@ class Finished:
 
 
 Event = Progress | Finished
+Events = Generator[Event, None, None]
 
 
 class Executor(Protocol):
     """Runs `work(job, task)` for every task, in the order of the list as far as there are free workers."""
 
-    def run(self, work: Work, job: Any, tasks: Sequence[Any]) -> Iterator[Event]:
+    def run(self, work: Work, job: Any, tasks: Sequence[Any]) -> Events:
         """Events as they come in. Closing the iterator ends all workers at once.
 
         Raises:

@@ -1,7 +1,7 @@
 """A pool of processes on this machine that notices at once when one of them dies.
 
-`concurrent.futures` cannot say which task a killed worker had, and a queue shared by all workers can stay
-locked for ever when one is killed while it writes. Here every worker has a pipe of its own and at most one task.
+`concurrent.futures` cannot say which task a killed worker had, and a queue that all workers share can stay
+locked for ever when one is killed while it writes. Here every worker has its own pipe and at most one task.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
 from engine.errors import UserError
-from engine.executors.base import Event, Finished, Progress, Work, describe_failure
+from engine.executors.base import Event, Events, Finished, Progress, Work, describe_failure
 from engine.native import NativeError
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -40,7 +40,7 @@ class LocalExecutor:
         """At most `workers` processes."""
         self._workers = workers
 
-    def run(self, work: Work, job: Any, tasks: Sequence[Any]) -> Iterator[Event]:
+    def run(self, work: Work, job: Any, tasks: Sequence[Any]) -> Events:
         """See `engine.executors.base.Executor`."""
         todo = list(range(len(tasks)))[::-1]
         workers = [_start(work, job) for _ in range(min(self._workers, len(tasks)))]

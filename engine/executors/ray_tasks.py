@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from engine.errors import UserError
-from engine.executors.base import Event, Finished, Progress, Work, describe_failure
+from engine.executors.base import Event, Events, Finished, Progress, Work, describe_failure
 
 try:
     import ray
@@ -23,7 +23,7 @@ class RayExecutor:
         """At most `workers` tasks at a time."""
         self._workers = workers
 
-    def run(self, work: Work, job: Any, tasks: Sequence[Any]) -> Iterator[Event]:
+    def run(self, work: Work, job: Any, tasks: Sequence[Any]) -> Events:
         """See `engine.executors.base.Executor`."""
         started = not ray.is_initialized()
         if started:
@@ -34,7 +34,7 @@ class RayExecutor:
             if started:
                 ray.shutdown()
 
-    def _run(self, work: Work, job: Any, tasks: Sequence[Any]) -> Iterator[Event]:
+    def _run(self, work: Work, job: Any, tasks: Sequence[Any]) -> Events:
         # A task is not tried again: what failed once is for the user to see, and the build resumes by itself.
         remote = ray.remote(max_retries=0, num_returns="streaming")(_reports)
         todo = list(range(len(tasks)))[::-1]

@@ -1,0 +1,72 @@
+"""`python -m engine.verify`: is a dataset whole, and does it say the truth about itself?"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+EXAMPLE = """\
+example:
+  python -m engine.verify shards
+
+Works on every MDS dataset; what only python -m engine.shard writes (sample hashes, token ids, counts) is
+checked where it is there. Exit code 0: sound, 1: something is wrong, 2: usage.
+"""
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The command line's options."""
+    parser = argparse.ArgumentParser(
+        prog="python -m engine.verify",
+        description="Check sizes, hashes, index, samples, token ids and counts of an MDS dataset.",
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("folder", type=Path, metavar="DIR", help="the dataset")
+    parser.add_argument(
+        "--workers", type=int, default=None, metavar="N", help="processes (default: one per CPU)"
+    )
+    parser.add_argument(
+        "--skip-tokens", action="store_true", help="do not compare token ids with the text (the slowest part)"
+    )
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command; returns its exit code."""
+    args = make_parser().parse_args(arguments)
+    from engine.errors import UserError
+
+    try:
+        return _verify(args)
+    except (UserError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
+
+
+def _verify(args: argparse.Namespace) -> int:
+    from engine.build.verification import Findings, verify
+    from engine.ui import ProgressLine, duration, size
+
+    line, findings, shown = ProgressLine(), Findings(), 0
+    workers = args.workers or len(os.sched_getaffinity(0))
+    for findings in verify(args.folder, workers, not args.skip_tokens):
+        if len(findings.problems) > shown:
+            line.close()
+            print("\n".join(findings.problems[shown:]))
+            shown = len(findings.problems)
+        line.update(f"{findings.samples:,} samples, {size(findings.bytes)}, {shown:,} findings")
+    line.close()
+    looked = f"{findings.samples:,} samples in {findings.shards:,} shards, {size(findings.bytes)}"
+    verdict = f"{shown:,} findings" if shown else "sound"
+    print(f"{args.folder}: {verdict}; looked at {looked} in {duration(line.seconds)}")
+    return 1 if shown else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
