@@ -41,6 +41,9 @@ def finish(state: State, tasks: Sequence[Task], plan: Mapping[str, Any]) -> Tota
     """
     totals = add_up([_receipt(state, task) for task in tasks], [task.folder for task in tasks])
     out = state.out
+    if totals.counts.out == 0:
+        codes = ", ".join(f"{code} {n:,}" for code, n in sorted(totals.counts.rejected_by_code.items()))
+        raise UserError(f"{out}: no sample is left of {totals.counts.seen:,}; rejected: {codes or 'none'}")
     for leftover in out.glob("*.tmp"):
         leftover.unlink()
     merge_rejects((state.rejects_path(task) for task in tasks), out / REJECTS_NAME)

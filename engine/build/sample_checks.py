@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from engine.build.images import image_format
 from engine.build.receipts import Contents
 from engine.build.samples import columns_of
-from engine.native import NativeError, probe
+from engine.native import Limits, NativeError, probe
 from engine.shards.encodings import decode_value
 from engine.shards.reader import MdsDataset
 from engine.tokenizers import Tokenizer
@@ -22,11 +22,12 @@ SAMPLES_AT_ONCE = 256
 
 @dataclass(frozen=True)
 class Expected:
-    """What `dataset.json` promises of every sample; no tokenizer: token ids are not compared with the text."""
+    """What `dataset.json` promises of every sample; without a tokenizer, token ids are not compared."""
 
     sources: tuple[str, ...]
     has_scores: bool
     tokenizer: Tokenizer | None
+    limits: Limits
 
 
 @dataclass
@@ -75,7 +76,7 @@ def _check_sample(
     """Counts one sample and notes what is wrong; None if its captions cannot be compared with its tokens."""
     result.samples += 1
     name = f"sample {at} (key {values['key'].decode(errors='replace')!r})"
-    _check_image(name, values, result)
+    _check_image(name, values, expected.limits, result)
     try:
         captions = _captions(values["captions"], expected.sources)
         counts = decode_value("ndarray:uint16", values["caption_counts"])
@@ -101,11 +102,11 @@ def _check_sample(
     return _Sample(name, [text for texts in captions.values() for text in texts], lengths, tokens)
 
 
-def _check_image(name: str, values: Mapping[str, bytes], result: ShardContents) -> None:
+def _check_image(name: str, values: Mapping[str, bytes], limits: Limits, result: ShardContents) -> None:
     image = values["image"]
     stored = tuple(int(decode_value("int32", values[side])) for side in ("width", "height"))
     try:
-        info = probe(image)
+        info = probe(image, limits)
     except NativeError as error:
         result.problems.append(f"{name}: the image cannot be read ({error})")
         return

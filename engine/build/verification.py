@@ -20,7 +20,7 @@ from engine.build.receipts import Contents
 from engine.build.sample_checks import Expected, check_samples
 from engine.errors import UserError
 from engine.executors import Progress, open_executor
-from engine.native import hash_file, key_hashes
+from engine.native import Limits, hash_file, key_hashes
 from engine.shards.checks import check_shard
 from engine.shards.reader import MdsDataset, open_dataset
 from engine.tokenizers import Tokenizer, load_tokenizer
@@ -113,21 +113,28 @@ def check_one(job: VerifyJob, task: ShardTask) -> Iterator[ShardReport]:
     if problems or job.metadata is None:
         yield ShardReport(samples=entry.samples)
         return
-    expected = Expected(
-        tuple(job.metadata["sources"]),
-        job.metadata["has_scores"],
-        _tokenizer(job.metadata["tokenizer"]["name"], job.metadata["tokenizer"]["context_length"])
-        if job.tokens
-        else None,
-    )
     found = 0
-    for part in check_samples(dataset, task.shard, expected):
+    for part in check_samples(dataset, task.shard, _expected(job.metadata, job.tokens)):
         shown = part.problems[: max(0, MOST_PROBLEMS - found)]
         found += len(part.problems)
         where = dataset.directory / task.basename
         yield ShardReport(part.samples, 0, part.contents, tuple(f"{where}: {text}" for text in shown))
     more = (f"{task.basename}: {found - MOST_PROBLEMS:,} more",) if found > MOST_PROBLEMS else ()
     yield ShardReport(problems=more, keys=key_hashes(dataset.batch(task.shard).column("key")))
+
+
+def _expected(metadata: Mapping[str, Any], tokens: bool) -> Expected:
+    wanted, options = metadata["tokenizer"], metadata["options"]
+    return Expected(
+        sources=tuple(metadata["sources"]),
+        has_scores=metadata["has_scores"],
+        tokenizer=_tokenizer(wanted["name"], wanted["context_length"]) if tokens else None,
+        limits=Limits(
+            options["image"]["max_pixels"],
+            options["image"]["max_side"],
+            options["source"]["max_image_bytes"],
+        ),
+    )
 
 
 def _add(findings: Findings, shard: int, report: ShardReport) -> None:
