@@ -86,5 +86,8 @@ def _later_ones(parts: Sequence[Keys], found: dict[int, list[bytes]]) -> None:
     units = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
     order = np.lexsort((units, keys["low"], keys["high"]))
     keys, units = keys[order], units[order]
-    for at in np.flatnonzero(keys[1:] == keys[:-1]) + 1:
-        found.setdefault(int(units[at]), []).append(keys[at].tobytes())
+    later = np.flatnonzero(keys[1:] == keys[:-1]) + 1
+    # numpy's concatenate turns big-endian fields into native ones
+    hashes = keys[later].astype(KEY_DTYPE).tobytes()
+    for position, at in enumerate(later):
+        found.setdefault(int(units[at]), []).append(hashes[16 * position : 16 * position + 16])

@@ -56,14 +56,14 @@ def test_every_sample_is_accounted_for(built: Path) -> None:
     counts = metadata_of(built)["counts"]
     assert counts["in"] == 4 * SAMPLES_PER_TAR
     assert counts["duplicates"] == 4 + 3  # within every tar, and of the first tar in the three others
-    assert counts["rejected_by_code"] == {"no_caption": 4, "truncated": 4}
+    assert counts["rejected_by_code"] == {"caption_empty": 4, "truncated": 4}
     assert counts["in"] == counts["out"] + counts["rejected"] + counts["duplicates"]
     assert len(open_dataset(built)) == counts["out"]
 
 
 def test_rejects_and_duplicates_are_rows(built: Path) -> None:
     rows = pq.read_table(built / "rejects.parquet").to_pylist()
-    assert {row["code"] for row in rows} == {"no_caption", "truncated", "duplicate_key"}
+    assert {row["code"] for row in rows} == {"caption_empty", "truncated", "duplicate_key"}
     repeated = [row["where"].rsplit("/", 1)[-1] for row in rows if row["key"].endswith("k0-7")]
     assert repeated == ["00001.tar", "00002.tar", "00003.tar"]
 
