@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine import native
 from engine.build.options import BuildOptions
 
-Prepared = tuple[list[bytes | None], Any, Any]
+Prepared = tuple[list[bytes | None], NDArray[np.uint8], NDArray[np.int32]]
 
 
 def prepare(images: Sequence[bytes], options: BuildOptions, threads: int) -> Prepared:
     """Images as stored (None where refused), uint8 `[N]` statuses, int32 `[N, 2]` widths and heights."""
-    if not hasattr(native, "prepare_images"):
-        return _prepare_with_pillow(images)
     image = options.image
     wanted = native.PrepareOptions(
         check=image.check,
@@ -35,25 +33,6 @@ def image_format(image: bytes) -> str:
     if image.startswith(b"\xff\xd8"):
         return "jpeg"
     return "png" if image.startswith(b"\x89PNG") else "webp"
-
-
-def _prepare_with_pillow(images: Sequence[bytes]) -> Prepared:
-    import io
-
-    from PIL import Image
-
-    stored: list[bytes | None] = []
-    statuses, sizes = np.zeros(len(images), np.uint8), np.zeros((len(images), 2), np.int32)
-    for at, data in enumerate(images):
-        try:
-            opened = Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "WEBP"))
-            opened.load()
-            sizes[at] = opened.size
-            stored.append(data)
-        except Exception:
-            statuses[at] = native.Status.CORRUPT
-            stored.append(None)
-    return stored, statuses, sizes
 
 
 @lru_cache(maxsize=1)

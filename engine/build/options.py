@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from engine.sources import SourceOptions
 
@@ -25,10 +25,10 @@ class ImageOptions:
         max_side: pixels of one side. (The limit in bytes is the source's: larger files are not even read.)
     """
 
-    check: str = "full"
+    check: Literal["full", "header"] = "full"
     resize_shorter: int = 0
     quality: int = 90
-    subsampling: str = "420"
+    subsampling: Literal["420", "422", "444"] = "420"
     lossless_clean: bool = False
     max_pixels: int = 64_000_000
     max_side: int = 16_384

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -102,7 +103,7 @@ def test_damage_is_found(copy: Path, damage: Damage, message: str) -> None:
     damage(copy)
     result = run_command("verify", copy)
     assert result.returncode == 1
-    assert any(__import__("re").search(message, line) for line in result.stdout.splitlines()), result.stdout
+    assert any(re.search(message, line) for line in result.stdout.splitlines()), result.stdout
 
 
 @pytest.mark.parametrize("name", ["00000/shard.00000.mds", "dataset.json", "rejects.parquet"])
@@ -117,7 +118,7 @@ def test_a_flipped_bit_anywhere_is_found(copy: Path, name: str) -> None:
 
 
 def rewrite(folder: Path, change: Callable[[list[dict[str, bytes]]], Any]) -> None:
-    """Writes the first unit anew with changed samples and right hashes everywhere: a lie that is well told."""
+    """Writes the first unit anew with changed samples and right hashes: a lie told well."""
     dataset = open_dataset(folder)
     entries = [entry for entry in dataset.entries if not entry.raw_data.basename.startswith("00000/")]
     mine = sum(entry.samples for entry in dataset.entries) - sum(entry.samples for entry in entries)
@@ -171,7 +172,7 @@ def test_lies_with_right_hashes_are_found(copy: Path, change: Any, message: str)
     rewrite(copy, lambda samples: None)
     assert findings(copy) == []
     rewrite(copy, change)
-    assert any(__import__("re").search(message, line) for line in findings(copy)), findings(copy)
+    assert any(re.search(message, line) for line in findings(copy)), findings(copy)
 
 
 def test_any_mds_set_can_be_checked(tmp_path: Path) -> None:
