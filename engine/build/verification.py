@@ -26,6 +26,7 @@ from engine.shards.reader import MdsDataset, open_dataset
 from engine.tokenizers import Tokenizer, load_tokenizer
 
 MOST_PROBLEMS = 20  # of one shard; the rest is counted
+SMALL_BYTES = 8 << 20  # checked before another process has started
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def verify(folder: Path, workers: int, tokens: bool = True) -> Iterator[Findings
     """Checks everything; yields the findings as they grow, the last ones complete.
 
     Args:
-        folder: of any MDS dataset; what only `engine.shard` writes is checked where `dataset.json` is there.
+        folder: of any MDS dataset; what only `engine.shard` writes is checked if `dataset.json` is there.
         workers: processes.
         tokens: whether to compare token ids with the text.
 
@@ -87,12 +88,13 @@ def verify(folder: Path, workers: int, tokens: bool = True) -> Iterator[Findings
     findings = Findings()
     metadata = _metadata(folder, findings)
     findings.problems += _stray_files(dataset)
-    if metadata is not None:
-        findings.problems += _tokenizer_problems(metadata, tokens)
-        findings.problems += _file_problems(folder)
+    mismatch = list(_tokenizer_problems(metadata)) if metadata is not None and tokens else []
+    findings.problems += mismatch
     tasks = [ShardTask(at, entry.stored.basename) for at, entry in enumerate(dataset.entries)]
-    job = VerifyJob(folder, metadata, tokens and not findings.problems)
-    with closing(open_executor("local", workers).run(check_one, job, tasks)) as events:
+    job = VerifyJob(folder, metadata, tokens and not mismatch)
+    small = sum(entry.stored.bytes for entry in dataset.entries) < SMALL_BYTES
+    executor = open_executor("inline" if workers == 1 or small else "local", workers)
+    with closing(executor.run(check_one, job, tasks)) as events:
         for event in events:
             if isinstance(event, Progress):
                 _add(findings, event.index, event.report)
@@ -154,11 +156,20 @@ def _bounded(problems: list[str]) -> tuple[str, ...]:
 def _metadata(folder: Path, findings: Findings) -> Mapping[str, Any] | None:
     if not (folder / DATASET_NAME).exists() and not (folder / REJECTS_NAME).exists():
         return None
+    """`dataset.json`, if everything is there that is read from it."""
+    findings.problems += _file_problems(folder)
     try:
-        return read_dataset_json(folder)
+        found = read_dataset_json(folder)
+        _expected(found, tokens=False)
+        list(_total_problems(folder, found, MdsDataset(folder, []), Findings()))
     except UserError as error:
         findings.problems.append(str(error))
-        return None
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        what = f"{type(error).__name__}: {error}"
+        findings.problems.append(f"{folder / DATASET_NAME}: not as engine.shard writes it ({what})")
+    else:
+        return found
+    return None
 
 
 def _stray_files(dataset: MdsDataset) -> Iterator[str]:
@@ -185,9 +196,7 @@ def _file_problems(folder: Path) -> Iterator[str]:
             yield f"{path}: its {CARD_HASH} is not the one on the dataset card"
 
 
-def _tokenizer_problems(metadata: Mapping[str, Any], tokens: bool) -> Iterator[str]:
-    if not tokens:
-        return
+def _tokenizer_problems(metadata: Mapping[str, Any]) -> Iterator[str]:
     wanted = metadata["tokenizer"]
     try:
         found = _tokenizer(wanted["name"], wanted["context_length"])

@@ -54,6 +54,10 @@ def open_executor(name: str, workers: int) -> Executor:
         from engine.executors.local import LocalExecutor
 
         return LocalExecutor(workers)
+    if name == "inline":
+        from engine.executors.inline import InlineExecutor
+
+        return InlineExecutor()
     if name == "ray":
         from engine.executors.ray_tasks import RayExecutor
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,20 +18,10 @@ from build_corpus import build_dataset, tree
 
 from engine.build import dedup as dedup_module
 from engine.build import finish, receipts, rejects, run, state
-from engine.executors import Finished, Progress
+from engine.executors import open_executor
 from engine.shards import index, mds_writer
 
 MOST_FILES = 200
-
-
-class InlineExecutor:
-    """Works in this process, so that one signal ends everything at a known place."""
-
-    def run(self, work: Any, job: Any, tasks: Sequence[Any]) -> Iterator[Any]:
-        for at, task in enumerate(tasks):
-            for report in work(job, task):
-                yield Progress(at, report)
-            yield Finished(at)
 
 
 class Fuse:
@@ -68,7 +58,7 @@ def crash_after(allowed: int, tars: Path, out: Path) -> None:
     rejects.os.replace = fuse.guard(os.replace)
     state.shutil.rmtree = fuse.guard(state.shutil.rmtree)
     mds_writer.ShardPacker = GuardedPacker
-    run.open_executor = lambda name, workers: InlineExecutor()
+    run.open_executor = lambda name, workers: open_executor("inline", workers)
     build_dataset(tars, out)
 
 
