@@ -12,7 +12,7 @@ _LIMITS = {"file_too_large", "too_many_pixels", "side_too_large"}
 
 @dataclass(frozen=True)
 class Difference:
-    """One file on which the sides disagree: `status` is ours ("ok" if decoded), `pillow_format` Pillow's name."""
+    """A file on which the sides disagree; `status` is ours ("ok" if decoded), `pillow_format` Pillow's."""
 
     outcome: str
     status: str

@@ -47,7 +47,12 @@ bool is_single_transparent_entry(Bytes data) noexcept {
 
 }  // namespace
 
-PngRect PngStream::frame() const noexcept { return first_rect_.value_or(PngRect{0, 0, header_.width, header_.height}); }
+// A frame without width at the left edge means the whole image to Pillow's tiles.
+PngRect PngStream::frame() const noexcept {
+  const PngRect whole{0, 0, header_.width, header_.height};
+  const bool named = first_rect_ && (first_rect_->x != 0 || first_rect_->width != 0);
+  return named ? *first_rect_ : whole;
+}
 
 Status PngStream::read_chunk(Chunk& out) noexcept {
   const auto head = reader_.take(8);
