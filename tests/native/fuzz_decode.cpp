@@ -58,7 +58,8 @@ void try_all(const File& file, veclip::PrepareScratch& scratch) {
   veclip::ImageInfo info;
   const veclip::Status probed = veclip::probe(data, kLimits, info);
   const veclip::Status decoded = veclip::decode_rgb(data, kLimits, scratch.decoded);
-  if (decoded == veclip::Status::kOk && probed != veclip::Status::kOk) std::abort();  // a header check may not be stricter
+  if (decoded == veclip::Status::kOk && probed != veclip::Status::kOk)
+    std::abort();  // a header check may not be stricter
   veclip::PreparedImage prepared;
   veclip::prepare_image(data, {true, 0, {}, true, kLimits}, scratch, prepared);
   veclip::prepare_image(data, {true, 16, {75, veclip::Subsampling::k444}, false, kLimits}, scratch, prepared);

@@ -40,6 +40,14 @@ def native_rgb(data: bytes) -> Image8 | None:
         return None
 
 
+def assert_pixels(actual: bytes, expected: bytes) -> None:
+    """Both decode, ours on the left and Pillow on the right, to the same pixels."""
+    ours, reference = native_rgb(actual), pillow_rgb(expected)
+    assert ours is not None
+    assert reference is not None
+    np.testing.assert_array_equal(ours, reference)
+
+
 def assert_same(data: bytes, name: str = "") -> None:
     """Equal pixels, or both refuse."""
     ours, reference = native_rgb(data), pillow_rgb(data)

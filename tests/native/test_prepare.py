@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from io import BytesIO
 
-import numpy as np
 import pytest
 from PIL import Image
 
 from engine.native import Limits, PrepareOptions, Status, ThreadPool, prepare_images
-from tests.native.image_kit import native_rgb, picture, pillow_rgb, save, variants
+from tests.native.image_kit import assert_pixels, picture, save, variants
 
 POOL = ThreadPool(2)
 
@@ -43,14 +42,14 @@ def test_resizing_equals_pillows(name: str, sampling: str) -> None:
     )
     encoded = save(reference, "JPEG", quality=80, subsampling=":".join(sampling), optimize=True)
     assert Image.open(BytesIO(stored)).size == (32 * 61 // 47, 32)
-    np.testing.assert_array_equal(native_rgb(stored), pillow_rgb(encoded))
+    assert_pixels(stored, encoded)
 
 
 @pytest.mark.parametrize("name", variants())
 def test_cleaning_changes_no_pixel(name: str) -> None:
     data = variants()[name]
     stored = prepare(data, PrepareOptions(lossless_clean=True))
-    np.testing.assert_array_equal(pillow_rgb(stored), pillow_rgb(data))
+    assert_pixels(stored, data)
     if not name.startswith("jpeg"):
         assert stored == data
     else:
