@@ -10,8 +10,9 @@ from pathlib import Path
 EXAMPLE = """example:
   python -m train.evaluate runs/tiny_cpu --data out/tiny_test --json out/tiny_retrieval.json
 
-DIR is a data set of engine.shard, tokenised with the model's tokenizer. Every caption of the chosen sources is a
-text. A query counts as found when any of its correct items is among the k best; ties go to the lower index."""
+DIR is a data set of engine.shard, tokenised with the model's tokenizer. Every caption of the chosen sources
+is a text. A query counts as found when any of its correct items is among the k best; ties go to the lower
+index."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -55,7 +55,10 @@ def _run(recipe: str, settings: Sequence[str]) -> int:
     except UserError as error:
         _tell(str(error), everyone=session is not None)
         return 1
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as stop:
+        # Composer's own signal handler exits with 128 + the signal's number.
+        if isinstance(stop, SystemExit) and stop.code not in (130, 143):
+            raise
         _tell("interrupted; the latest checkpoint is kept, go on with autoresume=true", everyone=False)
         return 130
 
