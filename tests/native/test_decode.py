@@ -114,7 +114,9 @@ def test_other_files_are_refused(data: bytes, expected: str) -> None:
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="no shared/data beside the repository (VECLIP_SHARED_DATA)")
-@pytest.mark.parametrize("folder", ["odd_images", "openstax", "coco", "emoji_captions"])
+@pytest.mark.parametrize(
+    "folder", ["odd_images", "coco", "emoji_captions", pytest.param("openstax", marks=pytest.mark.slow)]
+)
 def test_real_files_have_no_unlisted_difference(folder: str) -> None:
     names = sorted(
         p for p in (SHARED / folder).rglob("*") if p.suffix.lower() in {".jpg", ".jpeg", ".png", ".webp"}
