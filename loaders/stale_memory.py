@@ -8,19 +8,22 @@ this process's other loaders too; here a name stays if any living process maps a
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import tempfile
 import time
-from collections.abc import Iterable
 from pathlib import Path
 
 from streaming.base import distributed
-from streaming.base.constant import SHM_TO_CLEAN
+from streaming.base.constant import BARRIER_FILELOCK, CACHE_FILELOCK, SHM_TO_CLEAN
 from torch import distributed as dist
 
 SHARED_MEMORY = Path("/dev/shm")
 PROCESSES = Path("/proc")
 NAME = re.compile(rf"(\d{{6}})_(?:{'|'.join(SHM_TO_CLEAN)})")
+# Streaming's file locks stay behind even when a run ends well, and it never takes a number that has one.
+LOCK = re.compile(rf"(\d{{6}})_(?:{BARRIER_FILELOCK}|{CACHE_FILELOCK})")
 # A name is mapped within milliseconds of its creation; younger ones may belong to a run that is starting.
 YOUNGEST_S = 5.0
 
@@ -40,37 +43,37 @@ def remove_stale_shared_memory() -> list[str]:
 
 
 def _remove() -> list[str]:
-    found = _named(entry.name for entry in _entries(SHARED_MEMORY))
+    used = _numbers_in_use()
     removed = []
-    for name in sorted(found.keys() - _in_use(found)):
-        path = SHARED_MEMORY / name
-        try:
-            if time.time() - path.stat().st_mtime > YOUNGEST_S:
-                path.unlink()
-                removed.append(name)
-        except OSError:  # someone else's, or already gone
-            continue
+    for folder, pattern in ((SHARED_MEMORY, NAME), (Path(tempfile.gettempdir()), LOCK)):
+        for entry in _entries(folder):
+            match = pattern.fullmatch(entry.name)
+            if match and match[1] not in used and _remove_old(Path(entry.path)):
+                removed.append(entry.name)
     return removed
 
 
-def _in_use(found: dict[str, str]) -> set[str]:
-    """Return those of the names whose number some living process has mapped."""
+def _remove_old(path: Path) -> bool:
+    try:
+        if time.time() - path.stat().st_mtime <= YOUNGEST_S:
+            return False
+        path.unlink()
+    except OSError:  # someone else's, or already gone
+        return False
+    return True
+
+
+def _numbers_in_use() -> set[str]:
+    """Return the numbers of which some living process has mapped any name."""
+    mapped = re.compile(rf"{SHARED_MEMORY}/{NAME.pattern}")
     numbers: set[str] = set()
     for entry in _entries(PROCESSES):
         if entry.name.isdigit():
-            try:
+            # A process may have ended meanwhile; another user's shared memory we could not remove either.
+            with contextlib.suppress(OSError):
                 maps = Path(entry.path, "maps").read_text("utf-8", "replace")
-            except (
-                OSError
-            ):  # ended meanwhile, or of another user, whose shared memory we cannot remove either
-                continue
-            numbers |= {match[1] for match in re.finditer(rf"{SHARED_MEMORY}/{NAME.pattern}", maps)}
-    return {name for name, number in found.items() if number in numbers}
-
-
-def _named(names: Iterable[str]) -> dict[str, str]:
-    matches = (NAME.fullmatch(name) for name in names)
-    return {match[0]: match[1] for match in matches if match}
+                numbers |= {match[1] for match in mapped.finditer(maps)}
+    return numbers
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
@@ -23,8 +24,9 @@ def name(what: str) -> str:
 
 @pytest.fixture
 def leftovers() -> Iterator[list[Path]]:
-    """Two names of one number, old enough to be nobody's."""
+    """Two names of one number and a lock, old enough to be nobody's."""
     paths = [SHARED_MEMORY / name(what) for what in ("locals", "resume")]
+    paths.append(Path(tempfile.gettempdir(), name("cache_filelock")))
     for path in paths:
         path.write_bytes(b"\0" * 16)
         _make_old(path)
