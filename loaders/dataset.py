@@ -6,12 +6,13 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
-from time import time_ns
+from time import sleep, time_ns
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from streaming import StreamingDataset
+from streaming.base.constant import TICK
 from streaming.base.dataset import _ShardState
 
 from engine.errors import UserError
@@ -20,7 +21,7 @@ from loaders.metadata import load_info
 from loaders.shards import DamagedShardError, ShardMaps, mds_readers
 
 # A damaged or vanished shard is fetched again this often before the run stops.
-MOST_REFETCHES = 2
+MOST_REFETCHES = 3
 
 
 @dataclass(frozen=True)
@@ -152,24 +153,34 @@ class CaptionDataset(StreamingDataset):
         self.epoch = int(epoch)
         return epoch, sample_in_epoch
 
+    def _ready_thread(self, it: Any) -> None:
+        """Let a sample go once its shard was asked for; `read` sees to it that the shard is there.
+
+        Streaming waits here for the shard to become local, and for ever if the cache gave it up meanwhile.
+        """
+        while not it.should_exit() and not self._event.is_set() and it.ready_index < it.total:
+            if it.ready_index < it.prepare_index:
+                it.ready_index = it.prepare_index
+            else:
+                sleep(TICK)
+        it.on_exit()
+
     def _map(self, shard: int) -> MdsShard:
         for attempt in range(1 + MOST_REFETCHES):
+            if shard not in self._maps and self._shard_states[shard] != _ShardState.LOCAL:
+                self.prepare_shard(shard)
             try:
                 return self._maps.get(shard)
             except FileNotFoundError as error:
-                self._fetch_again(shard, error, attempt)
-            except DamagedShardError as error:
-                if self.streams[0].remote is not None and attempt < MOST_REFETCHES:
-                    self.evict_shard(shard)
-                self._fetch_again(shard, error, attempt)
-        return self._maps.get(shard)
-
-    def _fetch_again(self, shard: int, error: Exception, attempt: int) -> None:
-        if self.streams[0].remote is None or attempt == MOST_REFETCHES:
-            raise (
-                error if isinstance(error, UserError) else UserError(f"shard {shard} is missing: {error}")
-            ) from error
-        self.prepare_shard(shard)
+                lost = self.streams[0].remote is None and self.shards[shard].compression is None
+                if lost or attempt == MOST_REFETCHES:
+                    raise UserError(f"shard {shard} is missing: {error}") from error
+                self.prepare_shard(shard)
+            except DamagedShardError:
+                if self.streams[0].remote is None or attempt == MOST_REFETCHES:
+                    raise
+                self.evict_shard(shard)
+        raise UserError(f"shard {shard} could not be had in {1 + MOST_REFETCHES} tries")
 
 
 def _distinct_remote(local: str, remote: str | None) -> str | None:

@@ -71,6 +71,10 @@ class ShardMaps:
         for shard in [shard for shard in self._open if shard not in shards]:
             del self._open[shard]
 
+    def __contains__(self, shard: int) -> bool:
+        """Whether a shard is open."""
+        return shard in self._open
+
     def __len__(self) -> int:
         """Return how many shards are open."""
         return len(self._open)

@@ -58,17 +58,25 @@ def make_samples(count: int, vecap_missing: bool = False) -> list[Sample]:
     return samples
 
 
-def write_dataset(folder: Path, samples: list[Sample], shards: int = 4, with_scores: bool = True) -> Path:
+def write_dataset(
+    folder: Path,
+    samples: list[Sample],
+    shards: int = 4,
+    with_scores: bool = True,
+    compression: str | None = None,
+) -> Path:
     """Write `samples` as one sub-folder per work unit, then the merged index and dataset.json."""
     columns = {k: v for k, v in COLUMNS.items() if with_scores or k != "scores"}
+    settings: dict[str, Any] = {"columns": columns, "hashes": ["sha1", "xxh3_64"], "compression": compression}
     index: list[dict[str, Any]] = []
     for unit, part in enumerate(np.array_split(np.arange(len(samples)), shards)):
         name = f"{unit:05d}"
-        with MDSWriter(out=str(folder / name), columns=columns, hashes=["sha1", "xxh3_64"]) as writer:
+        with MDSWriter(out=str(folder / name), **settings) as writer:
             for i in part:
                 writer.write({k: v for k, v in row(samples[i]).items() if k in columns})
         for shard in json.loads((folder / name / "index.json").read_text())["shards"]:
-            shard["raw_data"]["basename"] = f"{name}/{shard['raw_data']['basename']}"
+            for file in (shard["raw_data"], shard["zip_data"] or {"basename": ""}):
+                file["basename"] = f"{name}/{file['basename']}"
             index.append(shard)
         (folder / name / "index.json").unlink()
     (folder / "index.json").write_text(json.dumps({"version": 2, "shards": index}, sort_keys=True))

@@ -122,6 +122,16 @@ def test_the_only_copy_is_never_deleted(samples: list[Sample], tmp_path: Path) -
     assert len(shards_of(folder)) == 2
 
 
+# Streaming leaves the compressed file for the garbage collector to close.
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("remote", [False, True])
+def test_compressed_shards_are_read(samples: list[Sample], tmp_path: Path, remote: bool) -> None:
+    folder = write_dataset(tmp_path / "data", samples, compression="zstd:3")
+    assert not shards_of(folder)
+    found = keys(tmp_path / "cache", remote=str(folder)) if remote else keys(folder)
+    assert found == [sample.key for sample in samples]
+
+
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_missing_shard_stops_the_run(samples: list[Sample], tmp_path: Path, workers: int) -> None:
     """Streaming alone would end the epoch early, without a word."""
