@@ -18,6 +18,7 @@ from demo.corpus import TEST, TRAIN, make_split
 ROOT = Path(__file__).resolve().parent.parent
 OUT = Path("out/demo")
 RECIPE = "yamls/demo.yaml"
+CONTEXT_LENGTH = 48  # the longest of the corpus's captions fits; CLIP's 77 would cost a third more time
 MADE_FROM = OUT / "made_from"  # hash of the sources that the results below OUT belong to
 POLICIES = {
     "AltText only": ("alttext", "data.policy.weights={alttext: 1}"),
