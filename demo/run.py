@@ -63,9 +63,8 @@ def shard(split: str, sources: Sequence[str]) -> None:
     folder = OUT / "shards" / split
     if not (folder / "index.json").exists():
         captions = [word for source in sources for word in ("--caption", f"{source}={source}")]
-        call(
-            "python", "-m", "engine.shard", f"{OUT}/corpus/{split}/table.csv", *captions, "--out", str(folder)
-        )
+        words = [*captions, "--context-length", str(CONTEXT_LENGTH), "--out", str(folder)]
+        call("python", "-m", "engine.shard", f"{OUT}/corpus/{split}/table.csv", *words)
     call("python", "-m", "engine.verify", str(folder))
 
 
@@ -112,7 +111,7 @@ def main() -> None:
     shard("train", ("alttext", "vecap"))
     shard("test", ("alttext", "reference"))
     say("two packed samples")
-    call("python", "-m", "engine.inspect", str(OUT / "shards/train"), "--terminal", "--samples", "2")
+    call("python", "-m", "engine.inspect", str(OUT / "shards/train"), "--terminal", "--count", "2")
     for title, (name, setting) in POLICIES.items():
         say(f"training: {title}, from the same shards")
         train(name, setting)

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from loaders.loader import DataConfig
-from loaders.retrieval import RetrievalConfig
 
 from engine.errors import UserError
+from loaders.loader import DataConfig
+from loaders.retrieval import RetrievalConfig
 from train.architecture import ModelConfig, image_size_of
 from train.optim import OptimizerConfig, ScheduleConfig
 from train.sources import apply_overrides, read_yaml
