@@ -59,6 +59,11 @@ def table(rows: Sequence[tuple[str, ...]], indent: str = "  ") -> str:
     return "\n".join(indent + line for line in lines)
 
 
+def count_of(count: int, thing: str) -> str:
+    """`1 shard`, `1,000 shards`."""
+    return f"{count:,} {thing}" + ("" if count == 1 else "s")
+
+
 def size(count: float) -> str:
     """Bytes as people read them: 1,000 is 1.0 kB."""
     for unit in ("B", "kB", "MB", "GB"):

@@ -51,7 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _verify(args: argparse.Namespace) -> int:
     from engine.build.verification import Findings, verify
-    from engine.ui import ProgressLine, duration, size
+    from engine.ui import ProgressLine, count_of, duration, size
 
     line, findings, shown = ProgressLine(), Findings(), 0
     workers = args.workers or len(os.sched_getaffinity(0))
@@ -62,8 +62,8 @@ def _verify(args: argparse.Namespace) -> int:
             shown = len(findings.problems)
         line.update(f"{findings.samples:,} samples, {size(findings.bytes)}, {shown:,} findings")
     line.close()
-    looked = f"{findings.samples:,} samples in {findings.shards:,} shards, {size(findings.bytes)}"
-    verdict = f"{shown:,} findings" if shown else "sound"
+    looked = f"{findings.samples:,} samples in {count_of(findings.shards, 'shard')}, {size(findings.bytes)}"
+    verdict = count_of(shown, "finding") if shown else "sound"
     print(f"{args.folder}: {verdict}; looked at {looked} in {duration(line.seconds)}")
     return 1 if shown else 0
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from engine.records import REJECT_CODES
 from engine.shards.entries import ShardEntry
-from engine.ui import size
+from engine.ui import count_of, size
 
 CARD_HASH = "xxh3_128"
 _HASH_ROW = re.compile(r"^\| `([\w.]+)` \| ([\d,]+) \| `([0-9a-f]{32})` \|$", re.MULTILINE)
@@ -24,7 +24,7 @@ def dataset_card(
         [
             "# Image-text dataset in MDS shards",
             "",
-            f"{metadata['samples']:,} samples in {len(entries):,} shards, "
+            f"{metadata['samples']:,} samples in {count_of(len(entries), 'shard')}, "
             f"{size(sum(entry.stored.bytes for entry in entries))}. Made by `python -m engine.shard`; "
             "readable by MosaicML Streaming's `StreamingDataset`; check it with `python -m engine.verify`.",
             "",

@@ -16,7 +16,7 @@ from engine.native import NativeError, decode_rgb, probe
 from engine.records import printable
 from engine.shards.reader import MdsDataset
 from engine.terminal import draw, has_colour
-from engine.ui import size, table
+from engine.ui import count_of, size, table
 
 # Of every caption and key no more is shown: a screen full of one caption shows nothing of the rest.
 MOST_CHARACTERS = 400
@@ -79,7 +79,7 @@ def find_keys(dataset: MdsDataset, keys: Sequence[str]) -> list[int]:
 def show_summary(dataset: MdsDataset) -> str:
     """What the dataset is, in a few lines."""
     stored = size(sum(entry.stored.bytes for entry in dataset.entries))
-    line = f"{dataset.directory}: {len(dataset):,} samples in {len(dataset.entries):,} shards, {stored}"
+    line = f"{dataset.directory}: {len(dataset):,} samples in {count_of(len(dataset.entries), 'shard')}, {stored}"
     try:
         metadata = read_dataset_json(dataset.directory)
     except UserError:

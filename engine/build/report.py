@@ -8,7 +8,7 @@ from pathlib import Path
 from engine.build.card import meaning
 from engine.build.finish import Totals
 from engine.build.run import Result, Status
-from engine.ui import ProgressLine, bar, duration, size, table
+from engine.ui import ProgressLine, bar, count_of, duration, size, table
 
 
 class ProgressReport:
@@ -64,7 +64,9 @@ def _rows(totals: Totals) -> list[tuple[str, ...]]:
         ("in", f"{counts.seen:,}", f"samples, {size(counts.bytes_in)} of image files")
     ]
     stored = sum(entry.stored.bytes for entry in totals.entries)
-    rows.append(("out", f"{counts.out:,}", f"samples in {len(totals.entries):,} shards, {size(stored)}"))
+    rows.append(
+        ("out", f"{counts.out:,}", f"samples in {count_of(len(totals.entries), 'shard')}, {size(stored)}")
+    )
     rows.append(("duplicates", f"{counts.duplicates:,}", "same key, kept once"))
     rows.append(("rejected", f"{counts.rejected:,}", "see rejects.parquet"))
     rows += [(f"  {code}", f"{n:,}", meaning(code)) for code, n in sorted(counts.rejected_by_code.items())]

@@ -18,13 +18,13 @@ from engine.build.finish import Totals, finish, read_dataset_json
 from engine.build.inputs import describe_units
 from engine.build.job import Counts, Job, Task
 from engine.build.options import BuildOptions
+from engine.build.samples import cached_tokenizer
 from engine.build.state import STATE, State, build_lock
 from engine.build.unit import pack_unit
 from engine.errors import UserError
 from engine.executors import Finished, open_executor
 from engine.shards.index import INDEX_NAME
 from engine.sources import Source
-from engine.tokenizers import load_tokenizer
 from engine.ui import table
 
 
@@ -78,6 +78,7 @@ def build(
     plan = make_plan(source, options, tasks)
     if _is_finished(run.out, plan):
         return Result(None, len(tasks), len(tasks))
+    _refuse_foreign(run.out)
     with build_lock(run.out):
         state = State(run.out)
         _begin_or_resume(state, plan)
@@ -99,7 +100,7 @@ def make_plan(source: Source, options: BuildOptions, tasks: Sequence[Task]) -> d
     return {
         "sources": list(source.caption_sources),
         "has_scores": bool(source.assembler.scores),
-        "tokenizer": load_tokenizer(options.tokenizer, options.context_length).describe(),
+        "tokenizer": cached_tokenizer(options.tokenizer, options.context_length).describe(),
         "options": asked,
         "inputs": describe_units([task.unit for task in tasks]),
         "versions": {name: _version(name) for name in ("veclip-engine", "ftfy", "pyarrow", "tokenizers")},
@@ -186,12 +187,13 @@ def _begin_or_resume(state: State, plan: Mapping[str, Any]) -> None:
     found = state.plan()
     if found is not None:
         return _require_same(state.out, found, plan)
-    foreign = sorted(path.name for path in state.out.iterdir() if path.name != STATE)
-    if foreign:
-        raise UserError(
-            f"{state.out}: holds {foreign[0]} and no unfinished build; name an empty folder as --out"
-        )
     state.create(plan)
+
+
+def _refuse_foreign(out: Path) -> None:
+    names = sorted(path.name for path in out.iterdir()) if out.exists() else []
+    if names and STATE not in names:
+        raise UserError(f"{out}: holds {names[0]} and no unfinished build; name an empty folder as --out")
 
 
 def _require_same(out: Path, found: Mapping[str, Any], plan: Mapping[str, Any]) -> None:

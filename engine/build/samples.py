@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from engine.native import hash_bytes
 from engine.records import Record
 from engine.shards.encodings import encode_column
 from engine.shards.sample_hash import SAMPLE_HASH, hash_column
-from engine.tokenizers import Tokenizer
+from engine.tokenizers import Tokenizer, load_tokenizer
 
 COLUMNS = {
     "key": "str",
@@ -98,6 +99,12 @@ class SampleEncoder:
 def content_hash(image: bytes) -> str:
     """What `content_hash` holds: of the image file as it came from the source."""
     return hash_bytes(image, CONTENT_HASH)
+
+
+@lru_cache(maxsize=2)
+def cached_tokenizer(spec: str, context_length: int | None) -> Tokenizer:
+    """Loading takes as long as packing hundreds of samples; a worker packs many units."""
+    return load_tokenizer(spec, context_length)
 
 
 def _split(values: NDArray[np.uint16], lengths: Sequence[int]) -> list[NDArray[np.uint16]]:

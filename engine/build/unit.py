@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import lru_cache
 
 from engine.build.batches import batches
 from engine.build.dedup import KeySet, read_keys
@@ -11,12 +10,11 @@ from engine.build.images import image_format, prepare
 from engine.build.job import Counts, Job, Task
 from engine.build.receipts import Contents, Receipt
 from engine.build.rejects import RejectWriter, sync_folder
-from engine.build.samples import Prepared, SampleEncoder, columns_of
+from engine.build.samples import Prepared, SampleEncoder, cached_tokenizer, columns_of
 from engine.build.state import State, fresh_folder, worker_lock
 from engine.native import Status, status_sentence
 from engine.records import Record, Reject, counts_as_failure, native_code
 from engine.shards.mds_writer import MdsWriter
-from engine.tokenizers import Tokenizer, load_tokenizer
 
 
 def pack_unit(job: Job, task: Task) -> Iterator[Counts]:
@@ -60,7 +58,7 @@ class UnitPacker:
         )
         self._accepted = KeySet()
         self._excluded = read_keys(self._state.excluded(task)) if task.dedupe else KeySet()
-        tokenizer = _tokenizer(job.options.tokenizer, job.options.context_length)
+        tokenizer = cached_tokenizer(job.options.tokenizer, job.options.context_length)
         self._encoder = SampleEncoder(tuple(job.source.caption_sources), tokenizer, job.has_scores)
 
     def pack(self, batch: list[Record | Reject]) -> None:
@@ -143,8 +141,3 @@ class UnitPacker:
                 contents.samples_with[source] = contents.samples_with.get(source, 0) + bool(captions)
             for drop in sample.record.dropped:
                 dropped[drop.code] = dropped.get(drop.code, 0) + 1
-
-
-@lru_cache(maxsize=2)
-def _tokenizer(spec: str, context_length: int | None) -> Tokenizer:
-    return load_tokenizer(spec, context_length)

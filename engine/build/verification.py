@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +17,12 @@ from engine.build.card import CARD_HASH, file_hashes
 from engine.build.finish import CARD_NAME, DATASET_NAME, REJECTS_NAME, read_dataset_json
 from engine.build.receipts import Contents
 from engine.build.sample_checks import Expected, check_samples
+from engine.build.samples import cached_tokenizer
 from engine.errors import UserError
 from engine.executors import Progress, open_executor
 from engine.native import Limits, hash_file, key_hashes
 from engine.shards.checks import check_shard
 from engine.shards.reader import MdsDataset, open_dataset
-from engine.tokenizers import Tokenizer, load_tokenizer
 
 MOST_PROBLEMS = 20  # of one shard; the rest is counted
 SMALL_BYTES = 8 << 20  # checked before another process has started
@@ -130,7 +129,7 @@ def _expected(metadata: Mapping[str, Any], tokens: bool) -> Expected:
     return Expected(
         sources=tuple(metadata["sources"]),
         has_scores=metadata["has_scores"],
-        tokenizer=_tokenizer(wanted["name"], wanted["context_length"]) if tokens else None,
+        tokenizer=cached_tokenizer(wanted["name"], wanted["context_length"]) if tokens else None,
         limits=Limits(
             options["image"]["max_pixels"],
             options["image"]["max_side"],
@@ -199,7 +198,7 @@ def _file_problems(folder: Path) -> Iterator[str]:
 def _tokenizer_problems(metadata: Mapping[str, Any]) -> Iterator[str]:
     wanted = metadata["tokenizer"]
     try:
-        found = _tokenizer(wanted["name"], wanted["context_length"])
+        found = cached_tokenizer(wanted["name"], wanted["context_length"])
     except UserError as error:
         yield f"token ids cannot be compared with the text: {error}; --skip-tokens leaves that out"
         return
@@ -266,8 +265,3 @@ def _repeated_keys(dataset: MdsDataset, findings: Findings) -> Iterator[str]:
         first, second = int(order[at]), int(order[at + 1])
         names = [dataset.entries[where[position]].stored.basename for position in (first, second)]
         yield f"{dataset.directory}: a key is in {names[0]} and again in {names[1]}"
-
-
-@lru_cache(maxsize=1)
-def _tokenizer(name: str, context_length: int) -> Tokenizer:
-    return load_tokenizer(name, context_length)

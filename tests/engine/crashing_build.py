@@ -18,6 +18,7 @@ from build_corpus import build_dataset, tree
 
 from engine.build import dedup as dedup_module
 from engine.build import finish, receipts, rejects, run, state
+from engine.build.samples import cached_tokenizer
 from engine.executors import open_executor
 from engine.shards import index, mds_writer
 
@@ -71,10 +72,11 @@ def in_child(work: Callable[[], object]) -> bool:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
-def main(tars: Path, folder: Path) -> int:
+def main(tars: Path, folder: Path, stride: int) -> int:
+    cached_tokenizer("clip", None)  # once, for all children
     in_child(lambda: build_dataset(tars, folder / "expected"))
     expected = tree(folder / "expected")
-    for allowed in range(MOST_FILES):
+    for allowed in range(0, MOST_FILES, stride):
         out = folder / str(allowed)
         crashed = not in_child(partial(crash_after, allowed, tars, out))
         in_child(partial(build_dataset, tars, out))
@@ -86,4 +88,4 @@ def main(tars: Path, folder: Path) -> int:
 
 
 if __name__ == "__main__":
-    print(main(Path(sys.argv[1]), Path(sys.argv[2])))
+    print(main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])))

@@ -88,11 +88,12 @@ def test_killed_at_thirty_moments(tars: Path, expected: dict[str, str], tmp_path
     assert kills >= 15
 
 
-def test_killed_before_every_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize("stride", [7, pytest.param(1, marks=pytest.mark.slow)])
+def test_killed_before_every_file(tmp_path: Path, stride: int) -> None:
     """Exhaustive where random moments are not: for every file a build that is killed before it appears."""
-    tars = make_tars(tmp_path / "tars", tars=2, samples=10)
+    tars = make_tars(tmp_path / "tars", tars=2, samples=8)
     result = subprocess.run(
-        [sys.executable, CRASHING_BUILD, tars, tmp_path],
+        [sys.executable, CRASHING_BUILD, tars, tmp_path, str(stride)],
         cwd=REPOSITORY, capture_output=True, text=True, timeout=300, check=False,
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(REPOSITORY), str(CRASHING_BUILD.parent)])},
     )  # fmt: skip
