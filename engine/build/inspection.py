@@ -79,7 +79,8 @@ def find_keys(dataset: MdsDataset, keys: Sequence[str]) -> list[int]:
 def show_summary(dataset: MdsDataset) -> str:
     """What the dataset is, in a few lines."""
     stored = size(sum(entry.stored.bytes for entry in dataset.entries))
-    line = f"{dataset.directory}: {len(dataset):,} samples in {count_of(len(dataset.entries), 'shard')}, {stored}"
+    shards = count_of(len(dataset.entries), "shard")
+    line = f"{dataset.directory}: {len(dataset):,} samples in {shards}, {stored}"
     try:
         metadata = read_dataset_json(dataset.directory)
     except UserError:
