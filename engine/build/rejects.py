@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -35,25 +36,32 @@ class RejectWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Commits the file, or removes it after an error."""
+        if kind is not None:
+            return self._abandon()
         try:
-            if kind is None:
-                self._flush()
-                self._writer.close()
-                self._file.flush()
-                os.fsync(self._file.fileno())
-        finally:
-            self._file.close()
-            if kind is not None:
-                self._temporary.unlink(missing_ok=True)
-        if kind is None:
-            os.replace(self._temporary, self._path)
-            sync_folder(self._path.parent)
+            self._flush()
+            self._writer.close()
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except BaseException:
+            self._abandon()
+            raise
+        self._file.close()
+        os.replace(self._temporary, self._path)
+        sync_folder(self._path.parent)
 
     def add(self, reject: Reject) -> None:
         """Adds one row."""
         self._rows.append((reject.key, reject.stage, reject.code, reject.message, reject.where))
         if len(self._rows) == ROWS_PER_GROUP:
             self._flush()
+
+    def _abandon(self) -> None:
+        # Closed in this order, or pyarrow complains later; on a full disk neither can write its end.
+        for closing in (self._writer.close, self._file.close):
+            with suppress(OSError, ValueError):
+                closing()
+        self._temporary.unlink(missing_ok=True)
 
     def _flush(self) -> None:
         if self._rows:

@@ -15,15 +15,17 @@ from engine.build.card import meaning
 from engine.build.dedup import KeySet, find_duplicates
 from engine.build.difference import explain
 from engine.build.finish import Totals, finish, read_dataset_json
+from engine.build.images import prepare_options
 from engine.build.inputs import describe_units
 from engine.build.job import Counts, Job, Task
 from engine.build.options import BuildOptions
-from engine.build.samples import cached_tokenizer
+from engine.build.samples import COLUMNS, cached_tokenizer
 from engine.build.state import STATE, State, build_lock
 from engine.build.unit import pack_unit
 from engine.errors import UserError
 from engine.executors import Finished, open_executor
 from engine.shards.index import INDEX_NAME
+from engine.shards.mds_writer import make_layout
 from engine.sources import Source
 from engine.ui import table
 
@@ -76,6 +78,7 @@ def build(
     if not tasks:
         raise UserError(f"{', '.join(options.source.inputs)}: no input found")
     plan = make_plan(source, options, tasks)
+    _check_options(options)
     if _is_finished(run.out, plan):
         return Result(None, len(tasks), len(tasks))
     _refuse_foreign(run.out)
@@ -88,6 +91,13 @@ def build(
         before = builder.pack(tasks)
         tasks = builder.remove_duplicates(tasks)
         return Result(finish(state, tasks, plan), len(tasks), before)
+
+
+def _check_options(options: BuildOptions) -> None:
+    """What a worker would refuse is refused before anything is written."""
+    prepare_options(options)
+    pack = options.pack
+    make_layout(COLUMNS, pack.size_limit, pack.hashes, pack.compression)
 
 
 def make_plan(source: Source, options: BuildOptions, tasks: Sequence[Task]) -> dict[str, Any]:

@@ -120,6 +120,13 @@ def test_no_time_no_host_no_place_in_the_result(tars: Path, built: Path, tmp_pat
         assert path.is_dir() or str(built).encode() not in path.read_bytes()
 
 
+@pytest.mark.parametrize("option", [("--quality", "200"), ("--hashes", "foo"), ("--compression", "gz")])
+def test_wrong_options_write_nothing(tars: Path, tmp_path: Path, option: tuple[str, str]) -> None:
+    result = run_command("shard", *shard_arguments(tars, tmp_path / "out"), *option)
+    assert (result.returncode, result.stderr.count("\n")) == (1, 1)
+    assert not (tmp_path / "out").exists()
+
+
 def test_nothing_left_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "tars").mkdir()
     write_tar(tmp_path / "tars" / "0.tar", [("a", b"no image", "text")])
