@@ -41,13 +41,13 @@ def _relief(rng: Rng, name: str, height: int, width: int) -> NDArray[np.float32]
     if name == "bricks":
         row = y // 16
         joints = (y % 16 < 2) | ((x + 16 * (row % 2)) % 32 < 2)
-        return 55 * np.asarray(joints, np.float32)
+        return np.where(joints, np.float32(55), np.float32(0))
     if name == "wood":
         return np.asarray(16 * np.sin(y / 3 + 4 * _cloud(rng, height, width, 4)), np.float32)
     if name == "water":
         return np.asarray(18 * np.sin(y / 2.5 + 2 * np.sin(x / 15)), np.float32)
     if name == "night sky":
-        return 200 * np.asarray(rng.random((height, width)) < 0.004, np.float32)
+        return np.where(rng.random((height, width)) < 0.004, np.float32(200), np.float32(0))
     strength = {"grass": 34.0, "sand": 14.0, "snow": 5.0, "concrete": 10.0}[name]
     return np.asarray(strength * rng.standard_normal((height, width)), np.float32)
 
