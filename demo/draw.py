@@ -55,7 +55,7 @@ def _relief(rng: Rng, name: str, height: int, width: int) -> NDArray[np.float32]
 def _background(rng: Rng, name: str, height: int, width: int) -> Pixels:
     base = np.array(BACKGROUND_VALUES[name], np.float32) + rng.uniform(-12, 12, 3).astype(np.float32)
     relief = _relief(rng, name, height, width) + 14 * _cloud(rng, height, width, 5)
-    return base + relief[..., None]
+    return np.asarray(base + relief[..., None], np.float32)
 
 
 def _texture(texture: str, side: int) -> NDArray[np.bool_]:
