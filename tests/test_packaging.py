@@ -67,7 +67,8 @@ def test_the_engine_imports_where_torch_and_its_like_cannot_be_imported() -> Non
     modules = [
         ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
         for file in sorted((ROOT / "engine").rglob("*.py"))
-        if file.name != "__main__.py"
+        if file.name
+        not in ("__main__.py", "ray_tasks.py")  # the Ray executor is loaded where Ray is installed
     ]
     program = (
         "import sys, importlib\n"
