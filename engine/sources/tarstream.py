@@ -154,10 +154,11 @@ def parse_number(field: bytes, position: int) -> int:
     """Octal text, or GNU's base-256 for sizes over 8 GiB."""
     if field[0] == 0x80:
         return int.from_bytes(field[1:], "big")
-    try:
-        return int(field.split(b"\0", 1)[0].strip() or b"0", 8)
-    except ValueError:
-        raise TarError("tar_damaged", f"no valid tar header at byte {position:,}") from None
+    digits = field.split(b"\0", 1)[0].strip() or b"0"
+    # int() would take signs and underscores too, and a negative size would read the whole archive at once
+    if digits.strip(b"01234567"):
+        raise TarError("tar_damaged", f"no valid tar header at byte {position:,}")
+    return int(digits, 8)
 
 
 def parse_decimal(text: str, position: int) -> int:

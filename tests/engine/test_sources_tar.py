@@ -189,6 +189,30 @@ def test_members_that_nobody_wants_are_never_in_memory(tmp_path: Path) -> None:
     assert peak < 8 << 20
 
 
+class Recorder(io.BytesIO):
+    """Remembers the sizes that were asked for."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self.asked: list[int | None] = []
+
+    def read(self, size: int | None = -1) -> bytes:
+        self.asked.append(size)
+        return super().read(size)
+
+
+@pytest.mark.parametrize("kind", [b"0", b"L", b"x"])
+@pytest.mark.parametrize("size", [b"-0000001000\0", b"+0000001000\0", b"0_000001000\0"])
+def test_sizes_that_are_no_octal_numbers_read_nothing(kind: bytes, size: bytes) -> None:
+    header = bytearray(tar_bytes([("a.jpg", b"x")])[:512])
+    header[124:136], header[156:157], header[148:156] = size, kind, b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    stream = Recorder(bytes(header) + bytes(100_000))
+    with pytest.raises(TarError, match="no valid tar header"):
+        next(iter(TarStream(stream)))
+    assert stream.asked == [512]
+
+
 def test_a_huge_extended_header_is_not_read() -> None:
     info = tarfile.TarInfo("x")
     info.type, info.size = tarfile.XHDTYPE, 1 << 40
