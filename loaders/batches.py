@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -59,20 +60,25 @@ class ImageOptions:
     ratio: tuple[float, float] = (3 / 4, 4 / 3)
     pass_order: str = "pillow11"
 
-    def __post_init__(self) -> None:
-        """Refuse names that mean nothing.
+    def check(self, section: str) -> None:
+        """Refuse what no image could be made with; `section` of the recipe stands in the message.
 
         Raises:
-            UserError: for an unknown dtype or pass order.
+            UserError: for an unknown dtype or pass order, or an impossible range or deviation.
         """
-        for what, given, known in (
+        for name, given, known in (
             ("dtype", self.dtype, list(DTYPES)),
             ("pass_order", self.pass_order, PASS_ORDERS),
         ):
             if given not in known:
                 raise UserError(
-                    f"{what}: {given!r} given; expected {', '.join(known)}{nearest(given, known)}"
+                    f"{section}.{name}: {given!r} given; expected {', '.join(known)}{nearest(given, known)}"
                 )
+        for name, (low, high) in (("scale", self.scale), ("ratio", self.ratio)):
+            if not 0 < low <= high < math.inf:
+                raise UserError(f"{section}.{name}: {low}, {high} given; expected 0 < low <= high")
+        if not all(0 < std < math.inf for std in self.std):
+            raise UserError(f"{section}.std: {self.std} given; expected three numbers above 0")
 
     def native(self) -> dict[str, Any]:
         """Return the keyword arguments of the native batch calls."""
@@ -155,7 +161,14 @@ class BatchMaker:
             widths, heights, hashes, seed=self.seed, epoch=epoch, scale=options.scale, ratio=options.ratio
         )
         image = empty_images(len(keys), options)
-        status = train_batch(samples.column("image"), boxes, as_numpy(image), self.pool, **options.native())
+        status = train_batch(
+            samples.column("image"),
+            boxes,
+            as_numpy(image),
+            self.pool,
+            limits=self.dataset.info.limits(),
+            **options.native(),
+        )
         refuse_undecoded(status, keys)
         return image
 
@@ -203,7 +216,7 @@ def as_numpy(image: torch.Tensor) -> NDArray[Any]:
 
 
 def refuse_undecoded(status: NDArray[np.uint8], keys: Sequence[str]) -> None:
-    """Stop at images that do not decode: `engine.shard` has decoded every one of them once.
+    """Stop at images that do not decode: `engine.shard` decodes every one, unless told to check headers only.
 
     Raises:
         UserError: naming the first few keys and their status.
@@ -213,7 +226,7 @@ def refuse_undecoded(status: NDArray[np.uint8], keys: Sequence[str]) -> None:
         named = "; ".join(f"{keys[i]!r}: {status_sentence(Status(int(status[i])))}" for i in bad[:3])
         raise UserError(
             f"{len(bad)} of {len(keys)} images of a batch do not decode ({named}); "
-            "check the data set with python -m engine.verify"
+            "check the data set with python -m engine.verify (one made with --check header was never decoded)"
         )
 
 

@@ -82,6 +82,7 @@ class DataConfig:
         for name, minimum in least.items():
             if getattr(self, name) < minimum:
                 raise UserError(f"data.{name}: {getattr(self, name)} given; expected at least {minimum}")
+        self.image().check("data")
 
     def order(self) -> OrderOptions:
         """Return the part that decides which samples come when."""

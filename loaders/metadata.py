@@ -14,6 +14,7 @@ from streaming.base.storage import CloudDownloader
 from streaming.base.util import wait_for_file_to_exist
 
 from engine.errors import UserError
+from engine.native import Limits
 
 FILE_NAME = "dataset.json"
 FORMAT = "veclip-engine/1"
@@ -33,6 +34,13 @@ class DatasetInfo:
     pad_id: int
     tokenizer_name: str
     tokenizer_fingerprint: str
+    max_pixels: int
+    max_side: int
+    max_image_bytes: int
+
+    def limits(self) -> Limits:
+        """Return what `engine.shard` allowed: whatever it packed can be decoded."""
+        return Limits(self.max_pixels, self.max_side, self.max_image_bytes)
 
 
 def load_info(local: str, remote: str | None) -> DatasetInfo:
@@ -65,7 +73,7 @@ def load_info(local: str, remote: str | None) -> DatasetInfo:
 def _parse(obj: Mapping[str, Any]) -> DatasetInfo:
     if obj["format"] != FORMAT:
         raise ValueError(f"format {obj['format']!r}")
-    tokenizer = obj["tokenizer"]
+    tokenizer, image = obj["tokenizer"], obj["options"]["image"]
     return DatasetInfo(
         sources=tuple(map(str, obj["sources"])),
         has_scores=bool(obj["has_scores"]),
@@ -74,6 +82,9 @@ def _parse(obj: Mapping[str, Any]) -> DatasetInfo:
         pad_id=int(tokenizer["pad_id"]),
         tokenizer_name=str(tokenizer["name"]),
         tokenizer_fingerprint=str(tokenizer["fingerprint"]),
+        max_pixels=int(image["max_pixels"]),
+        max_side=int(image["max_side"]),
+        max_image_bytes=int(obj["options"]["source"]["max_image_bytes"]),
     )
 
 

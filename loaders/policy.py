@@ -1,21 +1,18 @@
 """Which caption of a sample is trained on: the mixing rules of VeCLIP and LaCLIP, as one policy.
 
-A policy is plain YAML. The rows of the papers' ablations, from the same shards:
+A policy is plain YAML (`data.policy` in a recipe). The rows of the papers' ablations, from the same shards:
 
-    captions: {weights: uniform}                                     # mix ~ Uniform over every source
-        (VeCLIP, section 3)
-    captions: {weights: {alttext: 1}}                                # AltText, one of them at random
-    captions: {weights: {alttext: 1}, within: hcs}                   # AltText, highest CLIP score
-    captions: {weights: {alttext: 1}, within: first}                 # AltText, the first one
-    captions: {weights: {vec: 1}, missing: alttext}                  # VeC only
-    captions: {weights: {vecap: 1}, missing: alttext}                # VeCap only
-    captions: {weights: {alttext: 1, vecap: 1}, within: hcs}         # HCS & mixed
-    captions: {weights: {alttext: 1, vecap: 1}, within: random}      # random & mixed
-    captions: {weights: {alttext: 1, vecap: 3}}                      # any ratio, here 25 % to 75 %
-    captions: {weights: {alttext: 1, rewrite/chatgpt: 1, rewrite/bard: 1}}   # LaCLIP: original + K rewrites,
-        K sources
-    captions: {weights: {alttext: 1, rewrite: 4}}                    # LaCLIP: the K = 4 rewrites in one
-        source
+    policy: {weights: uniform}                                     # mix ~ Uniform (VeCLIP, section 3)
+    policy: {weights: {alttext: 1}}                                # AltText, one of them at random
+    policy: {weights: {alttext: 1}, within: hcs}                   # AltText, highest CLIP score
+    policy: {weights: {alttext: 1}, within: first}                 # AltText, the first one
+    policy: {weights: {vec: 1}, missing: alttext}                  # VeC only
+    policy: {weights: {vecap: 1}, missing: alttext}                # VeCap only
+    policy: {weights: {alttext: 1, vecap: 1}, within: hcs}         # HCS & mixed
+    policy: {weights: {alttext: 1, vecap: 1}, within: random}      # random & mixed
+    policy: {weights: {alttext: 1, vecap: 3}}                      # any ratio, here 25 % to 75 %
+    policy: {weights: {alttext: 1, rewrite/a: 1, rewrite/b: 1}}    # LaCLIP: K rewrites, a source each
+    policy: {weights: {alttext: 1, rewrite: 4}}                    # LaCLIP: the K = 4 rewrites in one source
 """
 
 from __future__ import annotations
@@ -71,20 +68,20 @@ class CaptionPolicy:
         """
         if self.within not in WITHIN_RULES:
             raise UserError(
-                f"captions.within: {self.within!r} is not a rule; expected one of {', '.join(WITHIN_RULES)}"
+                f"data.policy.within: {self.within!r} given; expected one of {', '.join(WITHIN_RULES)}"
                 + nearest(self.within, WITHIN_RULES)
             )
         if isinstance(self.weights, str):
             if self.weights != UNIFORM:
                 raise UserError(
-                    f"captions.weights: {self.weights!r} given; expected `uniform` or a weight per source, "
-                    "such as {alttext: 1, vecap: 1}"
+                    f"data.policy.weights: {self.weights!r} given; expected `uniform` or a weight per "
+                    "source, such as {alttext: 1, vecap: 1}"
                 )
             return
         for source, weight in self.weights.items():
             _check_weight(source, weight)
         if not any(self.weights.values()):
-            raise UserError("captions.weights: every weight is 0; give at least one source a positive weight")
+            raise UserError("data.policy.weights: every weight is 0; give one source a positive weight")
 
     def bind(self, sources: Sequence[str], has_scores: bool) -> BoundPolicy:
         """Resolve names into the dataset's source numbers.
@@ -98,14 +95,14 @@ class CaptionPolicy:
         """
         weights = self.weights
         for name in () if isinstance(weights, str) else weights:
-            _check_source(f"captions.weights.{name}", name, sources)
+            _check_source(f"data.policy.weights.{name}", name, sources)
         fallback = None
         if self.missing not in MISSING_RULES:
-            _check_source(f"captions.missing ({self.missing})", self.missing, sources, MISSING_RULES)
+            _check_source(f"data.policy.missing ({self.missing})", self.missing, sources, MISSING_RULES)
             fallback = list(sources).index(self.missing)
         if self.within == "hcs" and not has_scores:
             raise UserError(
-                "captions.within: hcs needs CLIP scores and this dataset has none; shard it from a source "
+                "data.policy.within: hcs needs CLIP scores and this dataset has none; shard it from a source "
                 "with a score column, or use within: random or first"
             )
         values = [1.0 if isinstance(weights, str) else float(weights.get(name, 0.0)) for name in sources]
@@ -201,7 +198,8 @@ def _refuse(policy: BoundPolicy, rows: NDArray[np.bool_], advice: str) -> None:
     if rows.any():
         wanted = ", ".join(n for n, w in zip(policy.sources, policy.weights, strict=True) if w > 0)
         raise MissingCaptionError(
-            int(rows.argmax()), f"no caption in a source that captions.weights asks for ({wanted}); {advice}"
+            int(rows.argmax()),
+            f"no caption in a source that data.policy.weights asks for ({wanted}); {advice}",
         )
 
 
@@ -209,7 +207,7 @@ def _check_weight(source: str, weight: Any) -> None:
     number = isinstance(weight, (int, float)) and not isinstance(weight, bool)
     if not number or not math.isfinite(weight) or weight < 0:
         raise UserError(
-            f"captions.weights.{source}: {weight!r} given; expected a finite number of at least 0"
+            f"data.policy.weights.{source}: {weight!r} given; expected a finite number of at least 0"
         )
 
 

@@ -89,6 +89,11 @@ class RetrievalConfig:
             raise UserError(f"retrieval.batch_size: {self.batch_size} given; expected at least 1")
         if not 0 <= self.rank < self.ranks:
             raise UserError(f"retrieval.rank: {self.rank} of {self.ranks} given; expected 0 <= rank < ranks")
+        self.image().check("retrieval")
+
+    def image(self) -> ImageOptions:
+        """Return the part that decides how images become a tensor."""
+        return ImageOptions(self.image_size, self.dtype, self.mean, self.std, pass_order=self.pass_order)
 
 
 class RetrievalLoader:
@@ -99,9 +104,7 @@ class RetrievalLoader:
         self.dataset = dataset
         self._config = config
         self._sources = _source_mask(config.sources, dataset.info.sources)
-        self._image = ImageOptions(
-            config.image_size, config.dtype, config.mean, config.std, pass_order=config.pass_order
-        )
+        self._image = config.image()
         self._pool = ThreadPool(config.threads or default_threads(0))
         self._samples = np.arange(config.rank, dataset.num_samples, config.ranks, dtype=np.int64)
 
@@ -119,9 +122,14 @@ class RetrievalLoader:
         info = self.dataset.info
         keys = read_keys(samples)
         image = empty_images(len(keys), self._image)
-        refuse_undecoded(
-            eval_batch(samples.column("image"), as_numpy(image), self._pool, **self._image.native()), keys
+        status = eval_batch(
+            samples.column("image"),
+            as_numpy(image),
+            self._pool,
+            limits=info.limits(),
+            **self._image.native(),
         )
+        refuse_undecoded(status, keys)
         tokens = read_tokens(samples, len(info.sources))
         rows, positions = _all_captions(tokens, self._sources)
         text = tokens.padded_text(rows, positions, info.context_length, info.pad_id)

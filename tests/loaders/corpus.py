@@ -113,4 +113,8 @@ def description(count: int, with_scores: bool) -> dict[str, Any]:
         "tokenizer": tokenizer,
         "has_scores": with_scores,
         "samples": count,
+        "options": {
+            "image": {"max_pixels": 64_000_000, "max_side": 16_384},
+            "source": {"max_image_bytes": 32 << 20},
+        },
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -150,6 +151,19 @@ def test_an_image_that_does_not_decode_is_named(tmp_path: Path) -> None:
         epochs(config(folder))
 
 
+def test_images_may_be_as_large_as_the_data_set_allows(tmp_path: Path) -> None:
+    long = io.BytesIO()
+    Image.new("RGB", (16_500, 2)).save(long, "PNG")
+    large = [replace(sample, image=long.getvalue()) for sample in make_samples(8)]
+    folder = write_dataset(tmp_path / "large", large, shards=1)
+    with pytest.raises(UserError, match="longer side than the limit"):
+        epochs(config(folder, batch_size=8))
+    described = json.loads((folder / "dataset.json").read_text())
+    described["options"]["image"]["max_side"] = 20_000
+    (folder / "dataset.json").write_text(json.dumps(described))
+    assert len(epochs(config(folder, batch_size=8))[0]) == 1
+
+
 def test_a_sample_without_a_wanted_caption_is_named(tmp_path: Path) -> None:
     folder = write_dataset(tmp_path / "gaps", make_samples(16, vecap_missing=True), shards=1)
     with pytest.raises(UserError, match=r"site/00.*vecap"):
@@ -165,7 +179,14 @@ def test_impossible_numbers_are_refused(dataset: Path, field: str) -> None:
 
 
 def test_unknown_names_are_refused(dataset: Path) -> None:
-    with pytest.raises(UserError, match="did you mean float32"):
-        build_loader(config(dataset, dtype="float23"))
-    with pytest.raises(UserError, match="pillow11"):
-        build_loader(config(dataset, pass_order="pillow12"))
+    with pytest.raises(UserError, match=r"^data\.dtype: 'float23'.*did you mean float32"):
+        config(dataset, dtype="float23")
+    with pytest.raises(UserError, match=r"^data\.pass_order: .*pillow11"):
+        config(dataset, pass_order="pillow12")
+
+
+@pytest.mark.parametrize("field", ["scale", "ratio"])
+@pytest.mark.parametrize("pair", [(0.0, 1.0), (1.0, 0.5), (0.5, float("inf")), (float("nan"), 1.0)])
+def test_impossible_ranges_are_refused(dataset: Path, field: str, pair: tuple[float, float]) -> None:
+    with pytest.raises(UserError, match=rf"^data\.{field}: .*0 < low <= high"):
+        config(dataset, **{field: pair})

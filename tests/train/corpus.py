@@ -54,6 +54,9 @@ def write_corpus(folder: Path, count: int, seed: int, context: int = CONTEXT) ->
     description = {
         "format": "veclip-engine/1", "sources": list(SOURCES), "tokenizer": tokenizer, "has_scores": False,
         "samples": count,
+        "options": {
+            "image": {"max_pixels": 64_000_000, "max_side": 16_384}, "source": {"max_image_bytes": 32 << 20},
+        },
     }  # fmt: skip
     (folder / "dataset.json").write_text(json.dumps(description))
     return folder
