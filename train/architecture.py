@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -63,6 +64,17 @@ class ModelConfig:
     quick_gelu: bool | None = None
     init_temperature: float = 0.07
     grad_checkpointing: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse a temperature that has no logarithm.
+
+        Raises:
+            UserError: it is not above 0.
+        """
+        if not 0 < self.init_temperature < math.inf:
+            raise UserError(
+                f"model.init_temperature: {self.init_temperature} given; expected a number above 0"
+            )
 
 
 @dataclass(frozen=True)

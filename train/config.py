@@ -18,7 +18,7 @@ from engine.errors import UserError
 from loaders.loader import DataConfig
 from loaders.retrieval import RetrievalConfig
 from train.architecture import ModelConfig, image_size_of
-from train.optim import OptimizerConfig, ScheduleConfig
+from train.optim import OptimizerConfig, ScheduleConfig, check_time
 from train.sources import apply_overrides, read_yaml
 from train.strict import build, to_plain
 
@@ -178,6 +178,9 @@ def _check(config: TrainConfig) -> None:
             f"{config.data.batch_size} a rank at once and microbatches would silently have fewer negatives; "
             "leave it out, and use more ranks, model.grad_checkpointing=true or a smaller batch"
         )
+    for name in ("max_duration", "save_interval", "eval_interval"):
+        if getattr(config, name) is not None:
+            check_time(getattr(config, name), name)
     if config.log_interval < 1:
         raise UserError(f"log_interval: {config.log_interval} given; expected at least 1")
     if config.autoresume and config.save_folder is None:

@@ -29,6 +29,18 @@ class OptimizerConfig:
     eps: float = 1e-6
     weight_decay: float = 0.2
 
+    def __post_init__(self) -> None:
+        """Refuse what torch would refuse with a traceback, or train on.
+
+        Raises:
+            UserError: naming the setting.
+        """
+        for name in ("lr", "eps", "weight_decay"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise UserError(f"optimizer.{name}: {getattr(self, name)} given; expected at least 0")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise UserError(f"optimizer.betas: {self.betas} given; expected two numbers from 0 to below 1")
+
 
 @dataclass(frozen=True)
 class ScheduleConfig:

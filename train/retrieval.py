@@ -62,7 +62,8 @@ def encode(
     with get_precision_context(precision):
         for batch in batches:
             images.append(model.encode_image(batch["image"].to(device)).float().cpu())
-            for chunk in batch["text"].split(TEXT_CHUNK):
+            # An image may lack captions in the chosen sources, and so may all images of a batch.
+            for chunk in batch["text"].split(TEXT_CHUNK) if len(batch["text"]) else ():
                 texts.append(encode_text(model.clip, chunk.to(device)).float().cpu())
             owners.append(batch["image_of_text"] + seen)
             seen += len(batch["image"])

@@ -26,7 +26,7 @@ from train.callbacks import ClampLogitScale, ConsoleLog, Throughput
 from train.config import TrainConfig, to_yaml
 from train.loggers import JsonLinesLogger, build_loggers
 from train.model import ContrastiveModel, Normalisation, build_clip
-from train.optim import Plan, build_optimizer, build_schedule, check_time, make_plan
+from train.optim import Plan, build_optimizer, build_schedule, make_plan
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,6 @@ def _callbacks(
     if not config.progress_bar:
         callbacks.append(ConsoleLog(config.log_interval, plan))
     if config.eval_interval is not None and evaluate is not None:
-        check_time(config.eval_interval, "eval_interval")
         callbacks.append(retrieval.RetrievalCallback(config.eval_interval, evaluate))
     return callbacks
 

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 
 from train.architecture import ModelConfig, TextConfig, TokenizerFacts, VisionConfig, resolve_architecture
 from train.model import ContrastiveModel, Normalisation, build_clip, encode_text
+from train.retrieval import encode
 
 TOKENIZERS = {
     "argmax": TokenizerFacts("clip", "a" * 64, 24, 100, 99, 0),
@@ -44,6 +45,18 @@ def test_one_seed_gives_one_start_and_leaves_the_global_state_alone() -> None:
         assert torch.equal(value, again.state_dict()[name]), name
     assert not torch.equal(first.token_embedding.weight, other.token_embedding.weight)
     assert float(first.logit_scale.exp()) == pytest.approx(1 / 0.07)
+
+
+def test_a_held_out_batch_may_have_no_caption() -> None:
+    model = ContrastiveModel(_clip("argmax"), Normalisation((0.5,) * 3, (0.5,) * 3))
+    none, some = torch.zeros(0, 24, dtype=torch.int64), _texts(99)[:2]
+    image = torch.zeros(2, 3, 32, 32)
+    batches = [
+        {"image": image, "text": none, "image_of_text": torch.zeros(0, dtype=torch.int64)},
+        {"image": image, "text": some, "image_of_text": torch.tensor([0, 1])},
+    ]
+    found = encode(model, batches)
+    assert (len(found.image), len(found.text), found.image_of_text.tolist()) == (4, 2, [2, 3])
 
 
 @torch.no_grad()

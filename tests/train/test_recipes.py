@@ -70,6 +70,14 @@ def test_the_papers_batches_and_mix() -> None:
         (["model.name=ViT-B-16"], "not both"),
         (["global_train_batch_size=7"], "does not divide among 2 ranks"),
         (["autoresume=true", "save_overwrite=true"], "give one of them"),
+        (["save_interval=often"], "save_interval: 'often' is not a time"),
+        (["eval_interval=1x"], "eval_interval: '1x' is not a time"),
+        (["optimizer.lr=-1"], "optimizer.lr: -1.0 given"),
+        (["optimizer.betas=[0.9, 1.5]"], "optimizer.betas"),
+        (["model.init_temperature=0"], "model.init_temperature: 0.0 given"),
+        (["data.scale=[0.9, 0.5]"], "^data.scale: 0.9, 0.5 given"),
+        (["retrieval.dtype=float16"], "^retrieval.dtype: 'float16' given"),
+        (["data.policy.within=best"], "^data.policy.within: 'best' given"),
     ],
 )
 def test_refusals(words: list[str], message: str) -> None:
