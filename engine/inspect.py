@@ -6,6 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from engine.numbers import positive
+
 EXAMPLE = """\
 examples:
   python -m engine.inspect shards --terminal
@@ -29,7 +31,7 @@ def make_parser() -> argparse.ArgumentParser:
     which.add_argument("--key", action="append", metavar="KEY", help="the sample with this key; repeatable")
     which.add_argument("--random", action="store_true", help="samples drawn at random")
     parser.add_argument("--seed", type=int, default=0, help="of --random (default 0)")
-    parser.add_argument("--count", type=int, default=3, metavar="N", help="samples to show (default 3)")
+    parser.add_argument("--count", type=positive, default=3, metavar="N", help="samples to show (default 3)")
     return parser
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from engine.numbers import cores, positive
 
 if TYPE_CHECKING:
     from engine.build.options import BuildOptions
@@ -110,7 +111,7 @@ def _add_images(parser: argparse.ArgumentParser) -> None:
 def _add_run(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("run (changes no byte of the result)")
     group.add_argument(
-        "--workers", type=_positive, default=None, metavar="N", help="processes (default: one per CPU)"
+        "--workers", type=positive, default=cores(), metavar="N", help="processes (default: one per CPU)"
     )
     group.add_argument("--executor", choices=("local", "ray"), default="local", help="default local")
     group.add_argument(
@@ -140,8 +141,7 @@ def _run_options(args: argparse.Namespace) -> RunOptions:
     from engine.build.budget import parse_budget
     from engine.build.run import RunOptions
 
-    workers = args.workers or len(os.sched_getaffinity(0))
-    return RunOptions(args.out, workers, args.executor, parse_budget(args.max_failures))
+    return RunOptions(args.out, args.workers, args.executor, parse_budget(args.max_failures))
 
 
 def _size(text: str) -> int:
@@ -153,12 +153,6 @@ def _size(text: str) -> int:
     if not (number.isascii() and number.isdigit()):
         raise argparse.ArgumentTypeError(f"{text!r}: expected bytes or a number with kb, mb or gb")
     return int(number) * units.get(unit, 1)
-
-
-def _positive(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text) > 0):
-        raise argparse.ArgumentTypeError(f"{text!r}: expected a number above 0")
-    return int(text)
 
 
 if __name__ == "__main__":

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
+
+from engine.numbers import cores, positive
 
 EXAMPLE = """\
 example:
@@ -26,7 +27,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("folder", type=Path, metavar="DIR", help="the dataset")
     parser.add_argument(
-        "--workers", type=int, default=None, metavar="N", help="processes (default: one per CPU)"
+        "--workers", type=positive, default=cores(), metavar="N", help="processes (default: one per CPU)"
     )
     parser.add_argument(
         "--skip-tokens", action="store_true", help="do not compare token ids with the text (the slowest part)"
@@ -54,8 +55,7 @@ def _verify(args: argparse.Namespace) -> int:
     from engine.ui import ProgressLine, count_of, duration, size
 
     line, findings, shown = ProgressLine(), Findings(), 0
-    workers = args.workers or len(os.sched_getaffinity(0))
-    for findings in verify(args.folder, workers, not args.skip_tokens):
+    for findings in verify(args.folder, args.workers, not args.skip_tokens):
         if len(findings.problems) > shown:
             line.close()
             print("\n".join(findings.problems[shown:]))

@@ -44,8 +44,6 @@ def choose(total: int, first: int, count: int, seed: int | None) -> list[int]:
     Raises:
         UserError: there is no such sample.
     """
-    if count < 1:
-        raise UserError(f"--count {count}: expected a number above 0")
     if not -total <= first < total:
         raise UserError(f"--index {first}: the dataset has samples 0 to {total - 1}")
     if seed is not None:

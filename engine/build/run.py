@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -24,6 +23,7 @@ from engine.build.state import STATE, State, build_lock
 from engine.build.unit import pack_unit
 from engine.errors import UserError
 from engine.executors import Finished, open_executor
+from engine.numbers import cores
 from engine.shards.index import INDEX_NAME
 from engine.shards.mds_writer import make_layout
 from engine.sources import Source
@@ -85,7 +85,7 @@ def build(
     with build_lock(run.out):
         state = State(run.out)
         _begin_or_resume(state, plan)
-        threads = max(1, (os.cpu_count() or 1) // min(run.workers, len(tasks)))
+        threads = max(1, cores() // min(run.workers, len(tasks)))
         job = Job(run.out, source, options, plan["has_scores"], threads)
         builder = _Builder(job, run, state, show)
         before = builder.pack(tasks)

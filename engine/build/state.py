@@ -81,7 +81,7 @@ class State:
         return read_receipt(self.receipt_path(task))
 
     def remove(self) -> None:
-        """Ends the build; the plan goes first, because without it the folder is known to be a leftover."""
+        """Ends the build; what a kill leaves of the folder goes with the next run of the same command."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _read(self, name: str) -> Any:

@@ -129,7 +129,7 @@ def _expected(metadata: Mapping[str, Any], tokens: bool) -> Expected:
     return Expected(
         sources=tuple(metadata["sources"]),
         has_scores=metadata["has_scores"],
-        tokenizer=cached_tokenizer(wanted["name"], wanted["context_length"]) if tokens else None,
+        tokenizer=cached_tokenizer(options["tokenizer"], wanted["context_length"]) if tokens else None,
         limits=Limits(
             options["image"]["max_pixels"],
             options["image"]["max_side"],
@@ -153,9 +153,9 @@ def _bounded(problems: list[str]) -> tuple[str, ...]:
 
 
 def _metadata(folder: Path, findings: Findings) -> Mapping[str, Any] | None:
+    """`dataset.json`, if everything is there that is read from it."""
     if not (folder / DATASET_NAME).exists() and not (folder / REJECTS_NAME).exists():
         return None
-    """`dataset.json`, if everything is there that is read from it."""
     findings.problems += _file_problems(folder)
     try:
         found = read_dataset_json(folder)
@@ -198,7 +198,8 @@ def _file_problems(folder: Path) -> Iterator[str]:
 def _tokenizer_problems(metadata: Mapping[str, Any]) -> Iterator[str]:
     wanted = metadata["tokenizer"]
     try:
-        found = cached_tokenizer(wanted["name"], wanted["context_length"])
+        # The name alone does not say where a tokenizer in a folder is.
+        found = cached_tokenizer(metadata["options"]["tokenizer"], wanted["context_length"])
     except UserError as error:
         yield f"token ids cannot be compared with the text: {error}; --skip-tokens leaves that out"
         return

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from build_corpus import build_dataset, make_tars, run_command
+from build_corpus import build_dataset, make_tars, run_command, shard_arguments
+from tokenizers import Tokenizer as RustTokenizer
+from tokenizers import models, pre_tokenizers
 
-from engine.build.samples import columns_of
+from engine.build.samples import cached_tokenizer, columns_of
 from engine.build.verification import verify
 from engine.native import hash_file
 from engine.shards.index import read_index, write_index
@@ -183,6 +185,28 @@ def test_any_mds_set_can_be_checked(tmp_path: Path) -> None:
     assert findings(tmp_path / "set") == []
     flip(tmp_path / "set" / "shard.00000.mds", -1)
     assert len(findings(tmp_path / "set")) == 1
+
+
+def test_a_tokenizer_in_a_folder_is_found_where_it_was(tmp_path: Path) -> None:
+    folder = tmp_path / "words"
+    folder.mkdir()
+    vocabulary = {"picture": 0, "number": 1, "<e>": 2, "<u>": 3}
+    rust = RustTokenizer(models.WordLevel(vocabulary, unk_token="<u>"))
+    rust.pre_tokenizer = pre_tokenizers.Whitespace()
+    rust.save(str(folder / "tokenizer.json"))
+    (folder / "tokenizer_config.json").write_text('{"eos_token": "<e>"}')
+    arguments = shard_arguments(make_tars(tmp_path / "tars", tars=1), tmp_path / "out")
+    assert run_command("shard", *arguments, "--tokenizer", folder, "--workers", 1).returncode == 0
+    assert findings(tmp_path / "out") == []
+    shutil.rmtree(folder)
+    cached_tokenizer.cache_clear()
+    assert any("token ids cannot be compared" in line for line in findings(tmp_path / "out"))
+
+
+@pytest.mark.parametrize("workers", ["0", "-1", "two"])
+def test_a_wrong_number_of_workers_is_a_usage_error(copy: Path, workers: str) -> None:
+    result = run_command("verify", copy, f"--workers={workers}")
+    assert (result.returncode, result.stdout) == (2, "")
 
 
 def test_no_dataset_is_an_error(tmp_path: Path) -> None:
