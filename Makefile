@@ -36,5 +36,8 @@ clean:  ## what builds, tests and the demo left behind (keeps .venv)
 	rm -rf build dist out .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info engine/native/_core.*.so
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 
+check-aarch64:  ## the core compiles for aarch64 (needs g++-aarch64-linux-gnu)
+	@scripts/check_aarch64.sh
+
 distclean: clean  ## the same, and .venv
 	rm -rf .venv
