@@ -67,14 +67,21 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
     return dict(state["state"]["model"])
 
 
-def test_two_ranks_of_composer_train_as_one(place: Path, undisturbed: Path) -> None:
-    launcher = (str(Path(sys.executable).parent / "composer"), "-n", "2")
-    run(command(place, "two", launcher=launcher))
-    one, two = losses(undisturbed), losses(place / "runs" / "two")
+COMPOSER = (str(Path(sys.executable).parent / "composer"), "-n", "2")
+TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+
+
+@pytest.mark.parametrize(
+    ("name", "launcher"), [("two", COMPOSER), pytest.param("torchrun", TORCHRUN, marks=pytest.mark.slow)]
+)
+def test_two_ranks_train_as_one(place: Path, undisturbed: Path, name: str, launcher: tuple[str, ...]) -> None:
+    """Of Composer's launcher and of PyTorch's, against plain python."""
+    run(command(place, name, launcher=launcher))
+    one, two = losses(undisturbed), losses(place / "runs" / name)
     assert len(one) == 16
     assert two == pytest.approx(one, rel=1e-3)
     assert one[15] < one[0] - 0.3
-    results = [json.loads((f / "results.json").read_text()) for f in (undisturbed, place / "runs" / "two")]
+    results = [json.loads((f / "results.json").read_text()) for f in (undisturbed, place / "runs" / name)]
     assert results[0]["images"] == results[1]["images"] == 60
     # Rounding differs between the sums of one and of two ranks; a candidate or two may change places.
     assert results[1]["image_to_text_r@10"] == pytest.approx(results[0]["image_to_text_r@10"], abs=0.05)
