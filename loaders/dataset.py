@@ -19,6 +19,7 @@ from engine.errors import UserError
 from engine.native import MdsShard, SampleBatch, gather
 from loaders.metadata import load_info
 from loaders.shards import DamagedShardError, ShardMaps, mds_readers
+from loaders.stream import BoundedStream
 
 # A damaged or vanished shard is fetched again this often before the run stops.
 MOST_REFETCHES = 3
@@ -63,8 +64,7 @@ class CaptionDataset(StreamingDataset):
         self._failure: BaseException | None = None
         try:
             super().__init__(
-                local=order.local,
-                remote=remote,
+                streams=[BoundedStream(remote=remote, local=order.local)],
                 batch_size=order.batch_size,
                 shuffle=order.shuffle,
                 shuffle_algo=order.shuffle_algo,

@@ -13,6 +13,7 @@ from streaming.base.format.mds.reader import MDSReader
 
 from engine.errors import UserError
 from engine.native import MdsShard, NativeError, hash_file
+from engine.shards.compression import EXTENSION
 
 # Linux allows 65,530 maps a process; a map costs its page tables only, reopening one costs a hash over the
 # shard.
@@ -95,15 +96,15 @@ def open_verified(reader: MDSReader) -> MdsShard:
     path = shard_path(reader)
     size, expected = os.stat(path).st_size, reader.raw_data.bytes
     if size != expected:
-        raise DamagedShardError(f"{path}: {size:,} bytes, index.json says {expected:,}; {_advice()}")
+        raise DamagedShardError(f"{path}: {size:,} bytes, index.json says {expected:,}; {advice()}")
     _check_hash(path, reader.raw_data.hashes)
     try:
         opened = MdsShard(path, reader.column_names, reader.column_sizes)
     except NativeError as error:
-        raise DamagedShardError(f"{path}: {error}; {_advice()}") from error
+        raise DamagedShardError(f"{path}: {error}; {advice()}") from error
     if opened.samples != reader.samples:
         raise DamagedShardError(
-            f"{path}: {opened.samples} samples, index.json says {reader.samples}; {_advice()}"
+            f"{path}: {opened.samples} samples, index.json says {reader.samples}; {advice()}"
         )
     return opened
 
@@ -112,7 +113,8 @@ def mds_readers(folder: str, shards: Sequence[Reader], with_scores: bool) -> lis
     """Return Streaming's readers, refusing a data set that these loaders cannot read.
 
     Raises:
-        UserError: for a missing or differently encoded column, or a shard name that leaves the folder.
+        UserError: for a missing or differently encoded column, another compression than zstd, or a shard name
+            that leaves the folder.
     """
     readers = [shard for shard in shards if isinstance(shard, MDSReader)]
     if len(readers) < len(shards):
@@ -130,12 +132,22 @@ def mds_readers(folder: str, shards: Sequence[Reader], with_scores: bool) -> lis
                 "shard the data with python -m engine.shard"
             )
     for reader in readers:
-        name = reader.raw_data.basename
+        _check_files(folder, reader)
+    return readers
+
+
+def _check_files(folder: str, reader: MDSReader) -> None:
+    """Refuse a file outside the folder and a compression that is not undone within bounds."""
+    for name in [file.basename for file in (reader.raw_data, reader.zip_data) if file is not None]:
         if os.path.isabs(name) or ".." in name.replace("\\", "/").split("/"):
             raise UserError(
                 f"{folder}: index.json names a shard outside the data set: {name!r}; do not use it"
             )
-    return readers
+    if reader.compression is not None and reader.compression.partition(":")[0] != EXTENSION:
+        raise UserError(
+            f"{folder}: {reader.raw_data.basename} is compressed with {reader.compression!r}; expected "
+            f"{EXTENSION} or none; shard the data with python -m engine.shard"
+        )
 
 
 def _check_hash(path: str, hashes: dict[str, str]) -> None:
@@ -145,7 +157,7 @@ def _check_hash(path: str, hashes: dict[str, str]) -> None:
             found = hash_file(path, name) if name in NATIVE_HASHES else _hashlib_hex(path, name)
             if found != hashes[name]:
                 raise DamagedShardError(
-                    f"{path}: {name} is {found}, index.json says {hashes[name]}; {_advice()}"
+                    f"{path}: {name} is {found}, index.json says {hashes[name]}; {advice()}"
                 )
             return
 
@@ -158,5 +170,6 @@ def _hashlib_hex(path: str, name: str) -> str:
     return digest.hexdigest()
 
 
-def _advice() -> str:
+def advice() -> str:
+    """Return what to do about a damaged shard."""
     return "delete the file and copy it again, or shard the data again with python -m engine.shard"

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import zstandard
 from streaming import StreamingDataset
 
 from engine.errors import UserError
@@ -122,14 +124,84 @@ def test_the_only_copy_is_never_deleted(samples: list[Sample], tmp_path: Path) -
     assert len(shards_of(folder)) == 2
 
 
-# Streaming leaves the compressed file for the garbage collector to close.
-@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("remote", [False, True])
 def test_compressed_shards_are_read(samples: list[Sample], tmp_path: Path, remote: bool) -> None:
     folder = write_dataset(tmp_path / "data", samples, compression="zstd:3")
     assert not shards_of(folder)
     found = keys(tmp_path / "cache", remote=str(folder)) if remote else keys(folder)
     assert found == [sample.key for sample in samples]
+
+
+def a_bomb(raw: bytes) -> bytes:
+    return zstandard.compress(bytes(1 << 30))
+
+
+def a_bomb_of_unknown_size(raw: bytes) -> bytes:
+    return zstandard.ZstdCompressor(write_content_size=False).compress(bytes(1 << 30))
+
+
+def a_byte_more(raw: bytes) -> bytes:
+    return zstandard.compress(raw + b"x")
+
+
+def a_byte_less(raw: bytes) -> bytes:
+    return zstandard.compress(raw[:-1])
+
+
+def a_second_frame(raw: bytes) -> bytes:
+    return zstandard.compress(raw) + zstandard.compress(b"x")
+
+
+def half_a_frame(raw: bytes) -> bytes:
+    packed = zstandard.compress(raw)
+    return packed[: len(packed) // 2]
+
+
+PACKED_WRONG = [a_bomb, a_bomb_of_unknown_size, a_byte_more, a_byte_less, a_second_frame, half_a_frame]
+
+
+def replace_packed(folder: Path, wrong: Callable[[bytes], bytes]) -> Path:
+    """Replace the first shard's compressed file, and its size in index.json as an attacker would."""
+    index = json.loads((folder / "index.json").read_text())
+    shard = index["shards"][0]
+    packed = folder / shard["zip_data"]["basename"]
+    packed.write_bytes(wrong(zstandard.decompress(packed.read_bytes())))
+    shard["zip_data"]["bytes"] = packed.stat().st_size
+    (folder / "index.json").write_text(json.dumps(index))
+    return packed
+
+
+@pytest.mark.parametrize("remote", [False, True])
+@pytest.mark.parametrize("wrong", PACKED_WRONG)
+def test_a_compressed_shard_never_exceeds_the_index(
+    samples: list[Sample], tmp_path: Path, wrong: Callable[[bytes], bytes], remote: bool
+) -> None:
+    folder = write_dataset(tmp_path / "data", samples[:8], shards=1, compression="zstd:3")
+    replace_packed(folder, wrong)
+    local = tmp_path / "cache" if remote else folder
+    tracemalloc.start()
+    try:
+        with pytest.raises(UserError, match=r"shard\.00000\.mds\.zstd: .*zstd.*(copy it|fetch)"):
+            keys(local, remote=str(folder) if remote else None)
+        assert tracemalloc.get_traced_memory()[1] < 64 << 20
+    finally:
+        tracemalloc.stop()
+    assert [p for p in local.rglob("*.mds*") if p.suffix != ".zstd"] == []
+    assert len(list(local.rglob("*.zstd"))) == (0 if remote else 1)
+
+
+def test_a_compressed_shard_of_another_size_is_refused(samples: list[Sample], tmp_path: Path) -> None:
+    folder = write_dataset(tmp_path / "data", samples[:8], shards=1, compression="zstd:3")
+    packed = next(folder.rglob("*.zstd"))
+    packed.write_bytes(packed.read_bytes() + b"x")
+    with pytest.raises(UserError, match=r"shard\.00000\.mds\.zstd: .* bytes, index.json says"):
+        keys(folder)
+
+
+def test_another_compression_is_refused(samples: list[Sample], tmp_path: Path) -> None:
+    folder = write_dataset(tmp_path / "data", samples[:8], shards=1, compression="gz:1")
+    with pytest.raises(UserError, match=r"'gz:1'; expected zstd or none"):
+        keys(folder)
 
 
 @pytest.mark.parametrize("workers", [0, 1])
@@ -167,10 +239,14 @@ def test_missing_columns_are_named(tmp_path: Path) -> None:
         keys(folder)
 
 
-def test_a_shard_outside_the_folder_is_refused(samples: list[Sample], tmp_path: Path) -> None:
-    folder = write_dataset(tmp_path / "data", samples[:8], shards=1)
+@pytest.mark.parametrize("compression", [None, "zstd:3"])
+def test_a_shard_outside_the_folder_is_refused(
+    samples: list[Sample], tmp_path: Path, compression: str | None
+) -> None:
+    folder = write_dataset(tmp_path / "data", samples[:8], shards=1, compression=compression)
     index = (folder / "index.json").read_text()
+    stored = f"00000/shard.00000.mds{'.zstd' if compression else ''}"
     for name in ("../victim.mds", "/etc/victim.mds"):
-        (folder / "index.json").write_text(index.replace("00000/shard.00000.mds", name))
+        (folder / "index.json").write_text(index.replace(f'"{stored}"', f'"{name}"'))
         with pytest.raises(UserError, match="outside the data set"):
             keys(folder)
