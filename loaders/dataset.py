@@ -16,9 +16,9 @@ from streaming.base.constant import TICK
 from streaming.base.dataset import _ShardState
 
 from engine.errors import UserError
-from engine.native import MdsShard, SampleBatch, gather
+from engine.native import MdsShard, NativeError, SampleBatch, gather
 from loaders.metadata import load_info
-from loaders.shards import DamagedShardError, ShardMaps, mds_readers
+from loaders.shards import DamagedShardError, ShardMaps, advice, mds_readers
 from loaders.stream import BoundedStream
 
 # A damaged or vanished shard is fetched again this often before the run stops.
@@ -107,7 +107,7 @@ class CaptionDataset(StreamingDataset):
                 set(np.flatnonzero(self._shard_states.numpy() == _ShardState.LOCAL).tolist())
             )
         index = samples - self.sample_offset_per_shard[shard]
-        return gather(maps, which.astype(np.int32), index.astype(np.int32))
+        return _gather(maps, which.astype(np.int32), index.astype(np.int32))
 
     def stop(self) -> None:
         """Make an iteration that runs in another thread end soon."""
@@ -181,6 +181,22 @@ class CaptionDataset(StreamingDataset):
                     raise
                 self.evict_shard(shard)
         raise UserError(f"shard {shard} could not be had in {1 + MOST_REFETCHES} tries")
+
+
+def _gather(maps: list[MdsShard], which: NDArray[np.int32], index: NDArray[np.int32]) -> SampleBatch:
+    """Gather; a shard that was sound when it was opened may have been changed since."""
+    try:
+        return gather(maps, which, index)
+    except NativeError as error:
+        for number, shard in enumerate(maps):
+            own = index[which == number]
+            try:
+                gather([shard], np.zeros_like(own), own)
+            except NativeError as damage:
+                raise DamagedShardError(
+                    f"{shard.path}: changed after it was opened: {damage}; {advice()}"
+                ) from damage
+        raise UserError(f"{len(maps)} shards could not be read: {error}; run again") from error
 
 
 def _distinct_remote(local: str, remote: str | None) -> str | None:

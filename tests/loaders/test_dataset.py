@@ -109,6 +109,17 @@ def test_a_damaged_copy_is_fetched_again(
     assert [p.read_bytes() for p in shards_of(cache)] == [p.read_bytes() for p in shards_of(dataset)]
 
 
+def test_a_shard_changed_after_it_was_opened_is_named(samples: list[Sample], tmp_path: Path) -> None:
+    folder = write_dataset(tmp_path / "data", samples[:16], shards=2)
+    ours = CaptionDataset(OrderOptions(str(folder), 8))
+    ours.read(np.arange(16))
+    with open(shards_of(folder)[1], "r+b") as file:  # in place: the map sees it
+        file.seek(4)
+        file.write(b"\xff" * 200)  # offsets of samples
+    with pytest.raises(UserError, match=r"00001/shard\.00000\.mds: changed after it was opened"):
+        ours.read(np.arange(16))
+
+
 def test_a_remote_that_stays_damaged_is_reported(samples: list[Sample], tmp_path: Path) -> None:
     remote = write_dataset(tmp_path / "remote", samples[:16], shards=2)
     flip_a_byte(shards_of(remote)[0])
