@@ -12,20 +12,9 @@ import numpy as np
 from PIL import Image
 from streaming import MDSWriter
 
+from engine.build.samples import columns_of
+
 SOURCES = ("alttext", "vecap")
-COLUMNS = {
-    "key": "str",
-    "image": "bytes",
-    "width": "int32",
-    "height": "int32",
-    "content_hash": "str",
-    "captions": "json",
-    "caption_counts": "ndarray:uint16",
-    "token_lengths": "ndarray:uint16",
-    "tokens": "ndarray:uint16",
-    "scores": "ndarray:float32",
-    "sample_hash": "uint64",
-}
 START, END = 49406, 49407
 CONTEXT = 16
 FINGERPRINT = "a" * 64
@@ -66,7 +55,7 @@ def write_dataset(
     compression: str | None = None,
 ) -> Path:
     """Write `samples` as one sub-folder per work unit, then the merged index and dataset.json."""
-    columns = {k: v for k, v in COLUMNS.items() if with_scores or k != "scores"}
+    columns = columns_of(with_scores)
     settings: dict[str, Any] = {"columns": columns, "hashes": ["sha1", "xxh3_64"], "compression": compression}
     index: list[dict[str, Any]] = []
     for unit, part in enumerate(np.array_split(np.arange(len(samples)), shards)):

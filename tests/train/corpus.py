@@ -1,8 +1,7 @@
 """A small learnable data set in the layout of docs/architecture.md, written by MosaicML's own MDSWriter.
 
 Each image is a coloured square on a coloured ground, at one of four places; `vecap` names all three,
-`alttext` only the
-ground, among words that say nothing.
+`alttext` only the ground, among words that say nothing.
 """
 
 from __future__ import annotations
@@ -17,22 +16,12 @@ import numpy as np
 from PIL import Image
 from streaming import MDSWriter
 
+from engine.build.samples import COLUMNS
+
 SOURCES = ("alttext", "vecap")
 COLOURS = ((220, 30, 30), (30, 200, 30), (40, 60, 230), (230, 210, 40), (30, 30, 30), (240, 240, 240))
 PLACES = ((4, 4), (4, 36), (36, 4), (36, 36))
 CONTEXT, START, END = 16, 49406, 49407
-COLUMNS = {
-    "key": "str",
-    "image": "bytes",
-    "width": "int32",
-    "height": "int32",
-    "content_hash": "str",
-    "captions": "json",
-    "caption_counts": "ndarray:uint16",
-    "token_lengths": "ndarray:uint16",
-    "tokens": "ndarray:uint16",
-    "sample_hash": "uint64",
-}
 KINDS = [
     (ground, square, place)
     for ground, square in itertools.permutations(range(len(COLOURS)), 2)
