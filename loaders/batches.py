@@ -23,10 +23,11 @@ from engine.native import (
     status_sentence,
     train_batch,
 )
+from engine.nearest import nearest
 from loaders.captions import CaptionTokens
 from loaders.columns import Ragged, decode_arrays, decode_int32, decode_strings
 from loaders.dataset import CaptionDataset
-from loaders.policy import BoundPolicy, MissingCaptionError, choose, nearest
+from loaders.policy import BoundPolicy, MissingCaptionError, choose
 
 # CLIP's (openai/CLIP, clip.py): the means and deviations of its own training images, RGB in 0..1.
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)

@@ -17,7 +17,6 @@ A policy is plain YAML (`data.policy` in a recipe). The rows of the papers' abla
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import UserError
+from engine.nearest import nearest
 
 UNIFORM = "uniform"
 WITHIN_RULES = ("random", "first", "hcs")
@@ -149,12 +149,6 @@ def choose(
     if policy.within == "first" or scores is None:
         return source, np.zeros_like(source)
     return source, _highest_score(counts, scores, source, available)
-
-
-def nearest(name: str, known: Sequence[str]) -> str:
-    """Return ` (did you mean X?)` for the closest known name, or an empty string."""
-    close = difflib.get_close_matches(name, known, n=1)
-    return f" (did you mean {close[0]}?)" if close else ""
 
 
 def _draw_source(

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from engine.errors import UserError
 from engine.native import ThreadPool, eval_batch
+from engine.nearest import nearest
 from loaders.batches import (
     CLIP_MEAN,
     CLIP_STD,
@@ -26,7 +27,6 @@ from loaders.batches import (
 from loaders.captions import CaptionTokens
 from loaders.dataset import CaptionDataset, OrderOptions
 from loaders.loader import check_tokenizer
-from loaders.policy import nearest
 
 
 class RetrievalBatch(TypedDict):

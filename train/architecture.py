@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from engine.errors import UserError
-from train.strict import nearest
+from engine.nearest import nearest
 
 Pooling = Literal["auto", "argmax", "eos"]
 
@@ -33,8 +33,7 @@ class TextConfig:
         context_length: tokens a text; null: the data set's.
         vocab_size: null: the tokenizer's.
         pooling: which position is the text's feature: `argmax` (the largest id, CLIP's end token), `eos`
-            (the first
-            end token, for tokenizers such as T5's); `auto` takes the one that fits the tokenizer.
+            (the first end token, for tokenizers such as T5's); `auto` takes the one that fits the tokenizer.
     """
 
     layers: int
@@ -91,8 +90,12 @@ class TokenizerFacts:
 
 @dataclass(frozen=True)
 class Architecture:
-    """Everything needed to build the model; `vision` and `text` are open_clip's CLIPVisionCfg and
-    CLIPTextCfg fields."""
+    """Everything needed to build the model.
+
+    Attributes:
+        vision: fields of open_clip's CLIPVisionCfg.
+        text: fields of open_clip's CLIPTextCfg.
+    """
 
     embed_dim: int
     vision: Mapping[str, Any]
@@ -155,7 +158,8 @@ def _named(config: ModelConfig) -> dict[str, Any]:
 def _near(name: str | None) -> str:
     import open_clip
 
-    return nearest(name or "", [m for m in open_clip.list_models() if m.startswith("ViT")])
+    known = [m for m in open_clip.list_models() if m.startswith("ViT")]
+    return nearest(name or "", known, f"; known here: {', '.join(known)}")
 
 
 def _sized(config: ModelConfig) -> dict[str, Any]:

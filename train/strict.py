@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import collections.abc
 import dataclasses
-import difflib
 import re
 import types
 import typing
@@ -16,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeVar, Union
 
 from engine.errors import UserError
+from engine.nearest import nearest
 
 T = TypeVar("T")
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
@@ -42,7 +42,8 @@ def build(cls: type[T], values: object, path: str = "") -> T:
     fields = {f.name: f for f in dataclasses.fields(cls) if f.init}  # type: ignore[arg-type]
     for key in values:
         if key not in fields:
-            raise UserError(f"{_join(path, str(key))}: unknown key{nearest(str(key), list(fields))}")
+            hint = nearest(str(key), list(fields), f"; known here: {', '.join(fields)}")
+            raise UserError(f"{_join(path, str(key))}: unknown key{hint}")
     given = {key: convert(hints[key], value, _join(path, key)) for key, value in values.items()}
     for name, field in fields.items():
         if name not in given and _required(field):
@@ -137,12 +138,6 @@ def describe(kind: Any) -> str:
 
 def _any_of(options: Sequence[Any]) -> str:
     return " or ".join(describe(o) for o in options)
-
-
-def nearest(word: str, known: Sequence[str]) -> str:
-    """A hint for messages: " (did you mean X?)" or the list of what is known."""
-    close = difflib.get_close_matches(word, known, n=1)
-    return f" (did you mean {close[0]}?)" if close else f"; known here: {', '.join(known)}"
 
 
 def to_plain(value: Any) -> Any:
