@@ -1,8 +1,8 @@
 """The configuration of a run: what a recipe in yamls/ may say, with every default.
 
 Names follow Composer's Trainer where it has one. `data` and `retrieval` are the loaders' own settings,
-except for what
-the rest decides: batch size, image size, seed and tokenizer (see DERIVED).
+except for
+what the rest decides: batch size, image size, seed and tokenizer (see DERIVED).
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ DERIVED = {
 
 @dataclass(frozen=True)
 class LoggersConfig:
-    """Where metrics go. Each of `tensorboard`, `wandb`, `mlflow`: null (off) or a mapping of Composer's
-    options for it.
+    """Where metrics go.
 
     Attributes:
         file: one JSON object a line in SAVE_FOLDER/log.jsonl.
+        tensorboard, wandb, mlflow: null (off) or a mapping of Composer's options for it.
     """
 
     file: bool = True

@@ -1,16 +1,12 @@
 """The contrastive loss of CLIP over the global batch, each rank computing only its own rows.
 
 With N pairs in the global batch, scale s, unit features x_i (images) and y_j (texts), the loss (Radford et
-al. 2021,
-figure 3) is the mean over the 2 N rows of cross-entropy(s x_i Y^T, i) and cross-entropy(s y_i X^T, i). Rank
-r holds
-rows r B .. (r + 1) B of both and computes the mean over its 2 B rows against all N columns: [B, N] twice,
-never
-[N, N]. The mean over ranks is the loss above.
+al. 2021, figure 3) is the mean over the 2 N rows of cross-entropy(s x_i Y^T, i) and cross-entropy(s y_i X^T,
+i). Rank r holds rows r B .. (r + 1) B of both and computes the mean over its 2 B rows against all N columns:
+[B, N] twice, never [N, N]. The mean over ranks is the loss above.
 
 Gradients: DDP averages parameter gradients over ranks, so rank r's backward must give its own features the
-gradient of
-the sum of all ranks' losses; `GatherRows` does that by summing over ranks on the way back.
+gradient of the sum of all ranks' losses; `GatherRows` does that by summing over ranks on the way back.
 """
 
 from __future__ import annotations
@@ -24,8 +20,7 @@ from torch import Tensor
 
 
 class GatherRows(torch.autograd.Function):
-    """Concatenates every rank's [B, D] rows into [W B, D]; gradients of all ranks flow back to their
-    owner."""
+    """Concatenates every rank's [B, D] rows into [W B, D]; all ranks' gradients flow back to their owner."""
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor) -> Tensor:
@@ -57,8 +52,7 @@ def contrastive_loss(image_BD: Tensor, text_BD: Tensor, scale: Tensor) -> Tensor
 
     Returns:
         Scalar, the mean over this rank's 2 B rows; its mean over ranks is the loss of the global batch.
-        Computed in
-        float32 at least, also under autocast: at scale 100 a bfloat16 logit is off by up to 0.25.
+        Computed in float32 at least, also under autocast: at scale 100 a bfloat16 logit is off by up to 0.25.
     """
     with torch.autocast(image_BD.device.type, enabled=False):
         wide = torch.promote_types(image_BD.dtype, torch.float32)

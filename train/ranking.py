@@ -1,14 +1,11 @@
 """Recall at k in both directions, from features; any number of captions an image.
 
 Definition (CLIP's, as CLIP_benchmark computes it): a query counts 1 when any of its correct items is among
-the k best,
-0 otherwise; the mean over queries. Queries of image-to-text are the images that have a caption, of
-text-to-image all
-captions.
+the k best, 0 otherwise; the mean over queries. Queries of image-to-text are the images that have a caption,
+of text-to-image all captions.
 
 Ties: candidates are ordered by score, then by index, so the lower index wins. A model that gives everything
-the
-same score thus scores chance, and no run depends on a sort's whims.
+the same score thus scores chance, and no run depends on a sort's whims.
 """
 
 from __future__ import annotations
@@ -64,8 +61,7 @@ def image_to_text_places(image_ND: Tensor, text_MD: Tensor, image_of_text_M: Ten
         ).unsqueeze(1)
         has_text = correct.any(dim=1)
         # argmax takes the first of equal values on every device only for integers; the first best correct
-        # text is
-        # found through its index instead.
+        # text is found through its index instead.
         best = scores.masked_fill(~correct, -torch.inf).amax(dim=1, keepdim=True)
         index = torch.arange(scores.shape[1], device=scores.device)
         first = torch.where(correct & (scores == best), index, scores.shape[1]).amin(dim=1, keepdim=True)
