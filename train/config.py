@@ -1,8 +1,7 @@
 """The configuration of a run: what a recipe in yamls/ may say, with every default.
 
 Names follow Composer's Trainer where it has one. `data` and `retrieval` are the loaders' own settings,
-except for
-what the rest decides: batch size, image size, seed and tokenizer (see DERIVED).
+except for what the rest decides: batch size, image size, seed and tokenizer (see DERIVED).
 """
 
 from __future__ import annotations
