@@ -16,6 +16,10 @@ import engine.native._core
 
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("engine", "loaders", "train")  # each imports only from itself and those before it
+# Only with --executor ray, and to make the vocabulary that the package ships.
+BESIDE_THE_ENGINE = ("engine/executors/ray_tasks.py", "engine/tokenizers/data/make.py")
+# Asked for only where a Hugging Face tokenizer is named; `tokenizers` itself brings huggingface_hub.
+OPTIONAL = {"transformers", "huggingface_hub"}
 HEAVY = ("torch", "streaming", "composer", "torchvision", "open_clip")  # nothing in engine may load them
 
 
@@ -49,6 +53,19 @@ def imported_modules(file: Path) -> Iterator[str]:
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module is not None:
             yield node.module
+
+
+def test_the_base_installation_is_what_the_engine_imports() -> None:
+    declared = re.search(r"^dependencies = \[(.*?)^\]", (ROOT / "pyproject.toml").read_text(), re.M | re.S)
+    assert declared is not None
+    imported = {
+        name.split(".")[0]
+        for file in sorted((ROOT / "engine").rglob("*.py"))
+        if file.relative_to(ROOT).as_posix() not in BESIDE_THE_ENGINE
+        for name in imported_modules(file)
+    }
+    wanted = imported - set(sys.stdlib_module_names) - {"engine"} - OPTIONAL
+    assert set(re.findall(r'"([A-Za-z0-9_-]+)', declared[1])) == wanted
 
 
 @pytest.mark.parametrize("room", ROOMS)
