@@ -140,7 +140,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of its own of 160 kB; where none may be mounted, a plain folder."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=160k", "tmpfs", folder]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=160k", "tmpfs", str(folder)]
     allowed = shutil.which("mount") and os.geteuid() == 0
     mounted = allowed and subprocess.run(mount, capture_output=True, check=False).returncode == 0
     yield folder
