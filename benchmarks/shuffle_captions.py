@@ -2,8 +2,8 @@
 
     python -m benchmarks.shuffle_captions Flickr8k.token.txt shuffled.token.txt
 
-A model trained on the result can learn what captions and images look like, not how they belong together; its retrieval
-must fall to chance.
+A model trained on the result can learn what captions and images look like, not how they belong together;
+its retrieval must fall to chance.
 """
 
 from __future__ import annotations

@@ -91,12 +91,13 @@ def table() -> str:
     for title, (name, _) in POLICIES.items():
         found = recalls(name)
         rows[title] = [100 * found[f"{direction}_r@{k}"] for direction in DIRECTIONS for k in RANKS]
-    head = f"{'trained on':<14}" + "".join(
-        f"{d.replace('_', ' ') + f' R@{k}':>20}" for d in DIRECTIONS for k in RANKS
-    )
-    return "\n".join(
-        [head, *(f"{title:<14}" + "".join(f"{v:>20.1f}" for v in row) for title, row in rows.items())]
-    )
+    width = 8
+    heads = [
+        " " * 14 + "".join(f"{d.replace('_', ' '):>{len(RANKS) * width}}" for d in DIRECTIONS),
+        f"{'trained on':<14}" + "".join(f"{f'R@{k}':>{width}}" for _ in DIRECTIONS for k in RANKS),
+    ]
+    lines = [f"{title:<14}" + "".join(f"{v:>{width}.1f}" for v in row) for title, row in rows.items()]
+    return "\n".join([*heads, *lines])
 
 
 def main() -> None:
