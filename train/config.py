@@ -65,7 +65,8 @@ class TrainConfig:
         retrieval: held-out set (loaders.retrieval.RetrievalConfig), or null for none.
         eval_interval: also measure retrieval this often; it is always measured at the end.
         clip_grad_norm: largest gradient norm, or null.
-        precision: `auto` is amp_bf16 on a GPU and fp32 on a CPU.
+        precision: `auto` is amp_bf16 on a GPU and fp32 on a CPU; there, amp_bf16 pays with
+            AVX512-BF16 or AMX.
         device_train_microbatch_size: there to be refused: see train/README.md.
         seed: of weights and draws.
         run_name: name of the run; null takes the recipe's file name.

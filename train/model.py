@@ -16,6 +16,7 @@ from torch import Tensor
 
 from train.architecture import Architecture
 from train.loss import contrastive_loss
+from train.precision import precision_context
 
 
 def build_clip(architecture: Architecture, seed: int, device: str | None = None) -> CLIP:
@@ -56,8 +57,7 @@ def encode_text(model: CLIP, text: Tensor) -> Tensor:
         [B, D].
     """
     if model.attn_mask is None or model.text_pool_type not in ("argmax", "eos"):
-        whole: Tensor = model.encode_text(text, normalize=True)
-        return whole
+        return _unit(model.encode_text(text))
     ends = (
         text.argmax(dim=1)
         if model.text_pool_type == "argmax"
@@ -69,7 +69,12 @@ def encode_text(model: CLIP, text: Tensor) -> Tensor:
     x = model.token_embedding(text).to(dtype) + model.positional_embedding[:length].to(dtype)
     x = model.transformer(x, attn_mask=model.attn_mask[:length, :length])
     x = text_global_pool(model.ln_final(x), text, model.text_pool_type, eos_token_id=model.text_eos_id)
-    return F.normalize(_project(model, x), dim=-1)
+    return _unit(_project(model, x))
+
+
+def _unit(features_BD: Tensor) -> Tensor:
+    """Rows of length 1, in float32 at least: cosines of bfloat16 rows are off in the third digit."""
+    return F.normalize(features_BD.to(torch.promote_types(features_BD.dtype, torch.float32)), dim=-1)
 
 
 def _project(model: CLIP, x: Tensor) -> Tensor:
@@ -98,27 +103,27 @@ class ContrastiveModel(ComposerModel):
     image_mean: Tensor
     image_std: Tensor
 
-    def __init__(self, clip: CLIP, normalisation: Normalisation) -> None:
-        """Wrap `clip`; its weights appear in checkpoints as `clip.*`."""
+    def __init__(self, clip: CLIP, normalisation: Normalisation, precision: str = "fp32") -> None:
+        """Wrap `clip`; its weights appear in checkpoints as `clip.*`. `precision` is of the forward pass."""
         super().__init__()
-        self.clip = clip
+        self.clip, self.precision = clip, precision
         self.register_buffer("image_mean", torch.tensor(normalisation.mean).view(3, 1, 1), persistent=False)
         self.register_buffer("image_std", torch.tensor(normalisation.std).view(3, 1, 1), persistent=False)
 
     def forward(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
         """Unit features [B, D] of both towers and the scale; all of it inside DDP's forward."""
-        return {
-            "image": self.encode_image(batch["image"]),
-            "text": encode_text(self.clip, batch["text"]),
-            "scale": self.clip.logit_scale.exp(),
-        }
+        with precision_context(self.precision):
+            return {
+                "image": self.encode_image(batch["image"]),
+                "text": encode_text(self.clip, batch["text"]),
+                "scale": self.clip.logit_scale.exp(),
+            }
 
     def encode_image(self, image: Tensor) -> Tensor:
         """Unit image features [B, D]."""
         if image.dtype == torch.uint8:
             image = (image.to(torch.float32) / 255 - self.image_mean) / self.image_std
-        features: Tensor = self.clip.encode_image(image.to(self.clip.logit_scale.dtype), normalize=True)
-        return features
+        return _unit(self.clip.encode_image(image.to(self.clip.logit_scale.dtype)))
 
     def loss(self, outputs: Mapping[str, Tensor], batch: Mapping[str, Any]) -> Tensor:
         """This rank's share of the contrastive loss over the global batch."""

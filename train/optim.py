@@ -68,10 +68,9 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, An
 
 
 def build_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.AdamW:
-    """AdamW over `parameter_groups`; one fused kernel on a GPU."""
+    """AdamW over `parameter_groups`, as one fused kernel."""
     groups = parameter_groups(model, config.weight_decay)
-    fused = any(p.is_cuda for p in model.parameters())
-    return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, eps=config.eps, fused=fused)
+    return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, eps=config.eps, fused=True)
 
 
 def check_time(text: str, path: str) -> Time[Any]:

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from composer.core import Callback, Event, State, get_precision_context
+from composer.core import Callback, Event, State
 from composer.loggers import Logger
 from composer.utils import create_interval_scheduler, dist
 
 from loaders import retrieval as data
 from train.model import ContrastiveModel, encode_text
+from train.precision import precision_context
 from train.ranking import recall_table
 
 # Texts encoded at a time: an image may have any number of captions.
@@ -59,7 +60,7 @@ def encode(
     was_training = model.training
     model.eval()
     images, texts, owners, seen = [], [], [], 0
-    with get_precision_context(precision):
+    with precision_context(precision):
         for batch in batches:
             images.append(model.encode_image(batch["image"].to(device)).float().cpu())
             # An image may lack captions in the chosen sources, and so may all images of a batch.

@@ -27,6 +27,7 @@ from train.config import TrainConfig, to_yaml
 from train.loggers import JsonLinesLogger, build_loggers
 from train.model import ContrastiveModel, Normalisation, build_clip
 from train.optim import Plan, build_optimizer, build_schedule, make_plan
+from train.precision import resolve_precision, trainer_precision
 
 
 @dataclass(frozen=True)
@@ -92,10 +93,10 @@ def open_session(config: TrainConfig) -> Session:
     loader = build_loader(config.data)
     card = _card(config)
     clip = build_clip(card.architecture, config.seed)
-    model = ContrastiveModel(device.module_to_device(clip), card.normalisation)
+    precision = resolve_precision(config.precision)
+    model = ContrastiveModel(device.module_to_device(clip), card.normalisation, precision)
     plan = make_plan(config.max_duration, config.global_train_batch_size, len(loader))
     _save_card(config, folder, card)
-    precision = _precision(config)
     evaluate = None
     if config.retrieval is not None:
         held_out = dataclasses.replace(
@@ -127,7 +128,7 @@ def _trainer(
         algorithms=_algorithms(config),
         callbacks=_callbacks(config, loader, plan, evaluate),
         loggers=_loggers(config, folder),
-        precision=_precision(config),
+        precision=trainer_precision(resolve_precision(config.precision)),
         seed=config.seed,
         run_name=config.run_name,
         progress_bar=config.progress_bar,
@@ -168,12 +169,6 @@ def _loggers(config: TrainConfig, folder: Path | None) -> list[LoggerDestination
     if wanted.file and folder is not None:
         loggers.append(JsonLinesLogger(folder / "log.jsonl"))
     return loggers
-
-
-def _precision(config: TrainConfig) -> str:
-    if config.precision != "auto":
-        return config.precision
-    return "amp_bf16" if torch.cuda.is_available() else "fp32"
 
 
 def _card(config: TrainConfig) -> checkpoints.ModelCard:
