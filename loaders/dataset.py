@@ -18,7 +18,9 @@ from streaming.base.dataset import _ShardState
 from engine.errors import UserError
 from engine.native import MdsShard, NativeError, SampleBatch, gather
 from loaders.metadata import load_info
+from loaders.order import Order, default_canonical_nodes
 from loaders.shards import DamagedShardError, ShardMaps, advice, mds_readers
+from loaders.share import Steps, WorkerShare
 from loaders.stream import BoundedStream
 
 # A damaged or vanished shard is fetched again this often before the run stops.
@@ -27,20 +29,20 @@ MOST_REFETCHES = 3
 
 @dataclass(frozen=True)
 class OrderOptions:
-    """Where the data set is and in which order Streaming walks it (Streaming's own meanings).
+    """Where the data set is and in which order it is walked (loaders/order.py).
 
-    `batch_size` is per rank. `num_canonical_nodes` fixes the order for any number of ranks; None takes the
-    number of nodes of the first run.
+    `batch_size` is per rank. `num_canonical_nodes` is the number of lanes of the order; None takes it from
+    the size of the data set (without `shuffle`: one).
     """
 
     local: str
     batch_size: int
     remote: str | None = None
     shuffle: bool = True
-    shuffle_algo: str = "py1e"
     shuffle_seed: int = 0
     num_canonical_nodes: int | None = None
     cache_limit: int | str | None = None
+    drop_last: bool = False
 
 
 class CaptionDataset(StreamingDataset):
@@ -67,7 +69,6 @@ class CaptionDataset(StreamingDataset):
                 streams=[BoundedStream(remote=remote, local=order.local)],
                 batch_size=order.batch_size,
                 shuffle=order.shuffle,
-                shuffle_algo=order.shuffle_algo,
                 shuffle_seed=order.shuffle_seed,
                 num_canonical_nodes=order.num_canonical_nodes,
                 cache_limit=order.cache_limit,
@@ -76,6 +77,10 @@ class CaptionDataset(StreamingDataset):
             raise UserError(f"{order.local}: Streaming cannot open the data set: {error}") from error
         self._maps = ShardMaps(mds_readers(order.local, self.shards, self.info.has_scores))
         self._shard_ends = np.cumsum(self.samples_per_shard)
+        self._batching = order.batch_size, order.drop_last
+        if order.num_canonical_nodes is None:
+            self.num_canonical_nodes = default_canonical_nodes(self.num_samples) if order.shuffle else 1
+        self.length = self._steps(0, 0).per_rank(self.num_samples, self._parallel_rank_world.num_ranks)
 
     def __getitem__(self, at: Any) -> tuple[int, int]:
         """Return (epoch, sample number): what a batch needs to know of a sample before it is read."""
@@ -152,6 +157,21 @@ class CaptionDataset(StreamingDataset):
         epoch, sample_in_epoch = super()._resume_incr_epoch()
         self.epoch = int(epoch)
         return epoch, sample_in_epoch
+
+    def order(self) -> Order:
+        """Return the order of every epoch of this run, as a resume may have settled it."""
+        return Order(self.samples_per_shard, self.shuffle_seed, self.num_canonical_nodes or 1, self.shuffle)
+
+    def _steps(self, epoch: int, begin: int) -> Steps:
+        return Steps(epoch, begin, *self._batching)
+
+    def _get_work(self, epoch: int, sample_in_epoch: int) -> WorkerShare:  # type: ignore[override]
+        """Return this worker's samples of an epoch, from where it goes on.
+
+        Streaming makes the whole epoch's order here, in shared memory: at 300 million samples, minutes and
+        tens of gigabytes.
+        """
+        return WorkerShare(self.order(), self._steps(epoch, sample_in_epoch), self._parallel_worker_world)
 
     def _ready_thread(self, it: Any) -> None:
         """Let a sample go once its shard was asked for; `read` sees to it that the shard is there.

@@ -30,9 +30,8 @@ class DataConfig:
         policy: which caption of a sample is used.
         seed: of order, captions and crops.
         shuffle: whether to walk the samples in random order, another one each epoch.
-        shuffle_algo: Streaming's name of the algorithm.
-        num_canonical_nodes: fix it to see the same order on any number of nodes; None: the nodes of the first
-            run.
+        num_canonical_nodes: lanes of the order (docs/architecture.md); a multiple of the number of nodes lets
+            each read its own shards. None: 1 to 64, by the size of the data set.
         cache_limit: most bytes (or "100gb") of shards kept in `local` when there is a remote.
         image_size: side of the model's input, pixels.
         scale: RandomResizedCrop's area range; open_clip's default for training.
@@ -55,7 +54,6 @@ class DataConfig:
     policy: CaptionPolicy = field(default_factory=CaptionPolicy)
     seed: int = 0
     shuffle: bool = True
-    shuffle_algo: str = "py1e"
     num_canonical_nodes: int | None = None
     cache_limit: int | str | None = None
     image_size: int = 224
@@ -91,10 +89,10 @@ class DataConfig:
             remote=self.remote,
             batch_size=self.batch_size,
             shuffle=self.shuffle,
-            shuffle_algo=self.shuffle_algo,
             shuffle_seed=self.seed,
             num_canonical_nodes=self.num_canonical_nodes,
             cache_limit=self.cache_limit,
+            drop_last=self.drop_last,
         )
 
     def image(self) -> ImageOptions:

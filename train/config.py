@@ -27,6 +27,7 @@ DERIVED = {
         "image_size": "the model's image_size",
         "tokenizer_fingerprint": "nothing: the model is fitted to the data set's tokenizer",
         "tokenizer_name": "nothing: the model is fitted to the data set's tokenizer",
+        "shuffle_algo": "nothing: there is one order (docs/architecture.md, Order of an epoch)",
     },
     "retrieval": {
         "image_size": "the model's image_size",

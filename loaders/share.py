@@ -1,0 +1,89 @@
+"""What one worker process reads of an epoch: a sequence of samples, computed a piece at a time."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from threading import Lock
+
+import numpy as np
+from numpy.typing import NDArray
+from streaming.base.world import World
+
+from loaders.lanes import WINDOW
+from loaders.order import Order
+
+# Positions of the epoch that a piece spans: sorting a window costs the same for a part of it.
+SPAN = 2 * WINDOW
+# Streaming's download thread runs ahead of the reading one by 8 batches.
+LEAST_BATCHES = 16
+MOST_PIECES = 3
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Where an iteration begins in an epoch, in positions, and how it is cut into batches."""
+
+    epoch: int
+    begin: int
+    batch_size: int
+    drop_last: bool
+
+    def per_rank(self, samples: int, ranks: int) -> int:
+        """Return how many samples each of `ranks` ranks reads to the end of an epoch of `samples`.
+
+        All ranks read the same number. With `drop_last` whole global batches only; without, the last ranks
+        of the last batch read samples from the epoch's beginning again where the others have one more.
+        """
+        left = max(0, samples - self.begin)
+        if self.drop_last:
+            return left // (ranks * self.batch_size) * self.batch_size
+        return -(-left // ranks)
+
+
+class WorkerShare:
+    """The samples of one worker, in order: what Streaming's threads index by number.
+
+    Position p of the epoch goes to node p % nodes, there to rank p // nodes % ranks of the node, as in
+    Streaming: a node reads few lanes of the order, so few shards. Batches of a rank go round its workers.
+    """
+
+    def __init__(self, order: Order, steps: Steps, world: World) -> None:
+        """Compute nothing yet."""
+        self._order, self._steps, self._world = order, steps, world
+        self._first = steps.begin + world.node + world.num_nodes * world.rank_of_node
+        size, workers = steps.batch_size, world.workers_per_rank
+        per_rank = steps.per_rank(len(order), world.num_ranks)
+        whole, rest = divmod(per_rank, size)
+        own = len(range(world.worker_of_rank, whole, workers))
+        self._length = own * size + (rest if whole % workers == world.worker_of_rank else 0)
+        batches = max(LEAST_BATCHES, SPAN // (world.num_ranks * workers * size))
+        self._piece = batches * size
+        self._pieces: OrderedDict[int, NDArray[np.int64]] = OrderedDict()
+        self._lock = Lock()
+
+    def __len__(self) -> int:
+        """Return the number of samples."""
+        return self._length
+
+    def __getitem__(self, at: int) -> int:
+        """Return a sample; two threads do so, a little apart."""
+        number, inside = divmod(at, self._piece)
+        with self._lock:
+            if number not in self._pieces:
+                self._pieces[number] = self._compute(
+                    at - inside, min(self._length, at - inside + self._piece)
+                )
+                if len(self._pieces) > MOST_PIECES:
+                    self._pieces.popitem(last=False)
+            return int(self._pieces[number][inside])
+
+    def _compute(self, begin: int, end: int) -> NDArray[np.int64]:
+        size, world = self._steps.batch_size, self._world
+        own = np.arange(begin, end)
+        batch = own // size * world.workers_per_rank + world.worker_of_rank
+        positions = self._first + (batch * size + own % size) * world.num_ranks
+        inside = int(np.searchsorted(positions, len(self._order)))
+        epoch = self._steps.epoch
+        parts = positions[:inside], positions[inside:] % max(1, len(self._order))
+        return np.concatenate([self._order.at(epoch, part) for part in parts])
