@@ -4,6 +4,7 @@ from engine.draws.crop import crop_box, crop_boxes
 from engine.draws.philox import (
     CAPTION,
     CROP,
+    EXAMPLES,
     below,
     caption_words,
     draw_words,
@@ -14,6 +15,7 @@ from engine.draws.philox import (
 __all__ = [
     "CAPTION",
     "CROP",
+    "EXAMPLES",
     "below",
     "caption_words",
     "crop_box",

@@ -12,6 +12,8 @@ CAPTION = 0
 """Purpose of the words that choose a caption."""
 CROP = 1
 """Purpose of the words that choose a crop box."""
+EXAMPLES = 5
+"""Purpose of the words that choose example pairs for rewriting."""
 
 _MULTIPLIERS = (np.uint64(0xD2511F53), np.uint64(0xCD9E8D57))
 _WEYL = (0x9E3779B9, 0xBB67AE85)
@@ -49,7 +51,7 @@ def draw_words(
         key_hash: uint64 [N], xxh3_64 of the sample keys.
         seed: The run's seed, 0 <= seed < 2**64.
         epoch: 0 <= epoch < 2**32.
-        purpose: `CAPTION` or `CROP`.
+        purpose: `CAPTION`, `CROP` or `EXAMPLES`.
         block: One block number, or one per sample, each below 2**16.
 
     Returns:
