@@ -158,7 +158,7 @@ VECLIP_AVX2 void vertical(const Pass& pass, std::size_t out_row, const std::uint
 }  // namespace
 
 const Kernels& avx2_kernels() noexcept {
-  static constexpr Kernels kernels{"avx2", supported, pack, pack, horizontal, vertical};
+  static constexpr Kernels kernels{"avx2", supported, pack, pack, horizontal, vertical, scalar_jpeg_kernels};
   return kernels;
 }
 
