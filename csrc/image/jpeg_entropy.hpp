@@ -37,6 +37,9 @@ VECLIP_INLINE int value_of(std::uint64_t bits, HuffmanEntry entry) noexcept {
   return static_cast<int>((magnitude ^ inverted) - inverted);
 }
 
+// Far beyond what an encoder writes; a file that gets there is damaged.
+inline constexpr int kLargestDcValue = 1 << 14;
+
 enum class Step { kMore, kDone, kBad };
 
 VECLIP_INLINE Step read_coefficient(BitReader& reader, const McuBlock& block, int& place) noexcept {
@@ -61,7 +64,7 @@ VECLIP_INLINE bool read_block(BitReader& reader, const McuBlock& block) noexcept
   if (!entry.known()) return false;
   const int dc = *block.prediction += value_of(reader.bits, entry);
   consume(reader, entry);
-  if (dc != static_cast<std::int16_t>(dc)) return false;
+  if (dc < -kLargestDcValue || dc > kLargestDcValue) return false;
   block.coefficients[0] = static_cast<std::int16_t>(dc);
   int place = 0;
   Step step = read_coefficient(reader, block, place);

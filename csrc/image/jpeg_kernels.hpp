@@ -11,7 +11,8 @@ namespace veclip {
 
 inline constexpr std::size_t kMostBlocks = 6;    // of an MCU
 inline constexpr std::size_t kScanSlack = 2048;  // readable bytes behind entropy-coded data: more than an MCU can take
-inline constexpr std::size_t kSampleSlack = 64;  // bytes behind a row of samples that kernels may read and write
+inline constexpr std::size_t kSampleSlack =
+    64;  // bytes before and behind a row of samples that kernels may read, and write behind
 
 // Entropy-coded data without stuffing, read from the most significant bit on.
 struct BitReader {
@@ -80,6 +81,9 @@ struct JpegKernels {
 };
 
 const JpegKernels& scalar_jpeg_kernels() noexcept;
+#if defined(__x86_64__)
+const JpegKernels& avx2_jpeg_kernels() noexcept;
+#endif
 
 // Those that belong to the resampling kernels in use (choose_kernels).
 const JpegKernels& current_jpeg_kernels() noexcept;

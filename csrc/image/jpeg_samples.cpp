@@ -9,16 +9,13 @@ namespace {
 
 int divide_up(int value, int by) noexcept { return (value + by - 1) / by; }
 
-// Blocks are transformed a few at a time, so that a row must have room beyond its last one.
-constexpr std::size_t kBlockSlack = 8 * kBlockSide + kSampleSlack;
-
 void prepare_strip(Strip& strip, int mcus, const JpegComponent& component, int first_column, int end_column) {
   const std::size_t blocks = static_cast<std::size_t>(mcus * component.across);
   strip.first = static_cast<std::size_t>(first_column / kBlockSide);
   strip.blocks = static_cast<std::size_t>(divide_up(end_column, kBlockSide)) - strip.first;
-  strip.stride = (blocks * kBlockSide + kBlockSlack + 63) / 64 * 64;
+  strip.stride = (blocks * kBlockSide + kSampleSlack + 63) / 64 * 64;
   strip.rows = component.down * kBlockSide;
-  const std::size_t bytes = strip.stride * static_cast<std::size_t>(strip.rows + 1);
+  const std::size_t bytes = strip.stride * static_cast<std::size_t>(strip.rows + 1) + 2 * kSampleSlack;
   if (strip.samples.size() < bytes) strip.samples.resize(bytes);
 }
 

@@ -17,8 +17,8 @@ struct Strip {
   std::size_t first = 0;  // blocks of a row that the region needs: [first, first + blocks)
   std::size_t blocks = 0;
 
-  // row -1 is the one kept from before
-  std::uint8_t* row(int y) noexcept { return samples.data() + static_cast<std::size_t>(y + 1) * stride; }
+  // Row -1 is the one kept from before. There is slack in front of each row too.
+  std::uint8_t* row(int y) noexcept { return samples.data() + kSampleSlack + static_cast<std::size_t>(y + 1) * stride; }
 };
 
 class SampleRows {
