@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 COMMANDS = (
     ("-m", "engine.shard"),
+    ("-m", "engine.recaption"),
     ("-m", "engine.verify"),
     ("-m", "engine.inspect"),
     ("-m", "train.evaluate"),
@@ -18,7 +19,7 @@ COMMANDS = (
     ("-m", "benchmarks.exactness"),
 )
 # Each takes a good part of a second, or seconds, to import; --help has to be there in less than one.
-SLOW_PACKAGES = ("torch", "composer", "streaming", "transformers", "pyarrow", "open_clip")
+SLOW_PACKAGES = ("torch", "composer", "streaming", "transformers", "pyarrow", "open_clip", "aiohttp")
 
 
 def run(*words: str) -> subprocess.CompletedProcess[str]:

@@ -4,7 +4,6 @@
 #include "core/byte_spans.hpp"
 #include "core/status.hpp"
 #include "image/encode_jpeg.hpp"
-#include "image/jpeg_baseline.hpp"
 #include "image/limits.hpp"
 #include "image/types.hpp"
 
@@ -20,7 +19,6 @@ struct PrepareOptions {
 
 // Memory that one image after another reuses; one per thread.
 struct PrepareScratch {
-  JpegScratch jpeg;
   RgbImage decoded;
   RgbImage other;  // resized, or decoded again for comparison
 };

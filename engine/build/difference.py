@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
+
+from engine.errors import UserError
 
 MOST_LINES = 20
 
@@ -30,6 +33,20 @@ def explain(before: Any, now: Any) -> str:
     more = len(lines) - MOST_LINES
     shown = lines[:MOST_LINES] + ([f"... and {more} more"] if more > 0 else [])
     return "\n".join(f"  {line}" for line in shown)
+
+
+def require_same(out: Path, found: Mapping[str, Any], plan: Mapping[str, Any]) -> None:
+    """Compares what an output folder was begun with and what is asked for now.
+
+    Raises:
+        UserError: they differ; names the differences.
+    """
+    difference = explain({name: found.get(name) for name in plan}, plan)
+    if difference:
+        raise UserError(
+            f"{out}: was made with other options or inputs:\n{difference}\n"
+            "  run the command it was begun with, name another --out, or remove the folder"
+        )
 
 
 def _show(value: Any) -> str:

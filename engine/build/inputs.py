@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from importlib import metadata
 from typing import Any
 
 from engine.native import hash_bytes
@@ -26,6 +27,14 @@ def describe_units(units: Sequence[Unit]) -> list[dict[str, Any]]:
             known[unit.where] = _fingerprint(unit.where)
         described.append({"unit": unit.name, **known[unit.where]})
     return described
+
+
+def version_of(package: str) -> str:
+    """The installed version of a package."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"
 
 
 def _fingerprint(path: str) -> dict[str, Any]:

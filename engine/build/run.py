@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from engine.build.budget import Budget, BudgetWatch
 from engine.build.card import meaning
 from engine.build.dedup import KeySet, find_duplicates
-from engine.build.difference import explain
+from engine.build.difference import require_same
 from engine.build.finish import Totals, finish, read_dataset_json
 from engine.build.images import prepare_options
-from engine.build.inputs import describe_units
+from engine.build.inputs import describe_units, version_of
 from engine.build.job import Counts, Job, Task
 from engine.build.options import BuildOptions
 from engine.build.samples import COLUMNS, cached_tokenizer
@@ -113,7 +112,7 @@ def make_plan(source: Source, options: BuildOptions, tasks: Sequence[Task]) -> d
         "tokenizer": cached_tokenizer(options.tokenizer, options.context_length).describe(),
         "options": asked,
         "inputs": describe_units([task.unit for task in tasks]),
-        "versions": {name: _version(name) for name in ("veclip-engine", "ftfy", "pyarrow", "tokenizers")},
+        "versions": {name: version_of(name) for name in ("veclip-engine", "ftfy", "pyarrow", "tokenizers")},
     }
 
 
@@ -188,7 +187,7 @@ def _is_finished(out: Path, plan: Mapping[str, Any]) -> bool:
         return False
     found = read_dataset_json(out)
     # Newer versions of this program do not make a finished dataset wrong.
-    _require_same(out, found, {name: plan[name] for name in plan if name != "versions"})
+    require_same(out, found, {name: plan[name] for name in plan if name != "versions"})
     State(out).remove()
     return True
 
@@ -196,7 +195,7 @@ def _is_finished(out: Path, plan: Mapping[str, Any]) -> bool:
 def _begin_or_resume(state: State, plan: Mapping[str, Any]) -> None:
     found = state.plan()
     if found is not None:
-        return _require_same(state.out, found, plan)
+        return require_same(state.out, found, plan)
     state.create(plan)
 
 
@@ -206,24 +205,8 @@ def _refuse_foreign(out: Path) -> None:
         raise UserError(f"{out}: holds {names[0]} and no unfinished build; name an empty folder as --out")
 
 
-def _require_same(out: Path, found: Mapping[str, Any], plan: Mapping[str, Any]) -> None:
-    difference = explain({name: found.get(name) for name in plan}, plan)
-    if difference:
-        raise UserError(
-            f"{out}: holds a dataset of other options or inputs:\n{difference}\n"
-            "  run the command it was begun with, name another --out, or remove the folder"
-        )
-
-
 def _sum(counts: Mapping[int, Counts]) -> Counts:
     total = Counts()
     for unit in counts.values():
         total.add(unit)
     return total
-
-
-def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return "not installed"

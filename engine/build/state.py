@@ -22,9 +22,9 @@ from typing import Any
 
 from engine.build.job import Task
 from engine.build.receipts import Receipt, read_receipt
-from engine.build.rejects import sync_folder
 from engine.errors import UserError
 from engine.native import commit_file
+from engine.parquet_file import sync_folder
 
 STATE = ".state"
 # Workers of a killed build die within milliseconds; a batch that is just being decoded may take some seconds.

@@ -9,10 +9,11 @@ from engine.build.dedup import KeySet, read_keys
 from engine.build.images import image_format, prepare
 from engine.build.job import Counts, Job, Task
 from engine.build.receipts import Contents, Receipt
-from engine.build.rejects import RejectWriter, sync_folder
+from engine.build.rejects import RejectWriter
 from engine.build.samples import Prepared, SampleEncoder, cached_tokenizer, columns_of
 from engine.build.state import State, fresh_folder, worker_lock
 from engine.native import Status, status_sentence
+from engine.parquet_file import sync_folder
 from engine.records import Record, Reject, counts_as_failure, native_code
 from engine.shards.mds_writer import MdsWriter
 

@@ -16,8 +16,9 @@ from typing import Any
 
 from build_corpus import build_dataset, tree
 
+from engine import parquet_file
 from engine.build import dedup as dedup_module
-from engine.build import finish, receipts, rejects, run, state
+from engine.build import finish, receipts, run, state
 from engine.build.samples import cached_tokenizer
 from engine.executors import open_executor
 from engine.shards import index, mds_writer
@@ -56,7 +57,7 @@ def crash_after(allowed: int, tars: Path, out: Path) -> None:
     fuse = GuardedPacker.fuse = Fuse(allowed)
     for module in (finish, receipts, state, dedup_module, index, mds_writer):
         module.commit_file = fuse.guard(module.commit_file)
-    rejects.os.replace = fuse.guard(os.replace)
+    parquet_file.os.replace = fuse.guard(os.replace)
     state.shutil.rmtree = fuse.guard(state.shutil.rmtree)
     mds_writer.ShardPacker = GuardedPacker
     run.open_executor = lambda name, workers: open_executor("inline", workers)

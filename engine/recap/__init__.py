@@ -1,0 +1,1 @@
+"""Recaptioning: samples in, ledger rows out, every request accounted for."""

@@ -1,0 +1,104 @@
+"""What is counted of a unit or of a run."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from engine.captions.grounding import ground
+from engine.captions.ledger import LedgerRow
+
+# A row whose text is not what was asked for, in any form, uses up the failure budget.
+FAILED_FALLBACKS = ("vec", "alttext", "none")
+
+
+@dataclass
+class Counts:
+    """Samples: `seen` = `out` (rows) + `rejected` + `duplicates`. Everything else is of the rows, or sums.
+
+    Attributes:
+        failures: rejects and rows that use up the failure budget.
+        bytes_in: image bytes read.
+        texts: rows with a text.
+        alttext_cut: rows whose AltText was cut.
+        asked, repeated: requests that were answered in this run; sent again after an engine's failure.
+        attempts: answers that the rows are made from, whenever they came.
+        prompt_tokens, completion_tokens: of these attempts.
+        status, fallbacks: rows by status code and by fallback.
+        answers: answers by the code of their check, retries included.
+        grounding: sums of `engine.captions.grounding` over rows with AltText, VeC and a text of its own.
+    """
+
+    seen: int = 0
+    out: int = 0
+    duplicates: int = 0
+    failures: int = 0
+    bytes_in: int = 0
+    texts: int = 0
+    alttext_cut: int = 0
+    asked: int = 0
+    repeated: int = 0
+    attempts: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    rejected_by_code: dict[str, int] = field(default_factory=dict)
+    status: dict[str, int] = field(default_factory=dict)
+    fallbacks: dict[str, int] = field(default_factory=dict)
+    answers: dict[str, int] = field(default_factory=dict)
+    grounding: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def rejected(self) -> int:
+        """Rejects of all codes."""
+        return sum(self.rejected_by_code.values())
+
+    def add_row(self, row: LedgerRow, sign: int = 1) -> None:
+        """Counts a row, or takes it back with a `sign` of -1."""
+        self.out += sign
+        self.failures += sign * (row.fallback in FAILED_FALLBACKS)
+        self.texts += sign * (row.text is not None)
+        self.alttext_cut += sign * row.alttext_cut
+        self.attempts += sign * row.attempts
+        self.prompt_tokens += sign * row.prompt_tokens
+        self.completion_tokens += sign * row.completion_tokens
+        count(self.status, row.status, sign)
+        count(self.fallbacks, row.fallback or "asked_for", sign)
+
+    def add_grounding(self, text: str, alttext: str, vec: str) -> None:
+        """Counts how far a caption keeps to its inputs."""
+        found = ground(text, alttext, vec)
+        sums = {
+            "captions": 1, "words": found.words, "nouns": found.nouns, "new_nouns": len(found.new),
+            "captions_with_new_nouns": int(bool(found.new)),
+            "alttext_nouns": found.all_alttext, "alttext_nouns_kept": found.kept_alttext,
+            "vec_nouns": found.all_vec, "vec_nouns_kept": found.kept_vec,
+        }  # fmt: skip
+        for name, number in sums.items():
+            count(self.grounding, name, number)
+
+    def add(self, other: Counts) -> None:
+        """Adds another unit's counts."""
+        for item in fields(self):
+            mine, theirs = getattr(self, item.name), getattr(other, item.name)
+            if isinstance(mine, dict):
+                for name, number in theirs.items():
+                    count(mine, name, number)
+            else:
+                setattr(self, item.name, mine + theirs)
+
+    def copy(self) -> Counts:
+        """A snapshot that later counting leaves alone."""
+        copy = Counts()
+        copy.add(self)
+        return copy
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it."""
+        return asdict(self)
+
+
+def count(total: dict[str, int], name: str, number: int = 1) -> None:
+    """Adds to a count by name; counts of zero are not kept."""
+    total[name] = total.get(name, 0) + number
+    if total[name] == 0:
+        del total[name]

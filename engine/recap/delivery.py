@@ -1,0 +1,154 @@
+"""Brings requests to an engine: bounded concurrency, tries, waits, and the search for what kills it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from engine.errors import UserError
+from engine.recap.backends.base import Away, Backend, Busy, Died, Failed, Refused
+from engine.recap.requests import Completion, Request
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long an engine's failures are borne.
+
+    Attributes:
+        tries: of one request that fails or is not answered in time.
+        first_wait_s: after the first of them; doubles up to `longest_wait_s`.
+        longest_wait_s: also the most that a server's Retry-After is heeded.
+        silence_s: without any answer to anyone; then the run stops.
+    """
+
+    tries: int = 4
+    first_wait_s: float = 0.5
+    longest_wait_s: float = 30.0
+    silence_s: float = 600.0
+
+
+class Lane:
+    """Many at a time, or one alone: requests that were there when the engine died are tried one by one."""
+
+    def __init__(self, width: int) -> None:
+        """At most `width` at a time."""
+        self._width = width
+        self._inside = 0
+        self._waiting_alone = 0
+        self._changed = asyncio.Condition()
+
+    @asynccontextmanager
+    async def enter(self, alone: bool) -> AsyncIterator[None]:
+        """A place for one request."""
+        await self._begin(alone)
+        try:
+            yield
+        finally:
+            await self._end(alone)
+
+    async def _begin(self, alone: bool) -> None:
+        async with self._changed:
+            self._waiting_alone += alone
+            try:
+                await self._changed.wait_for(lambda: self._is_free(alone))
+            finally:
+                self._waiting_alone -= alone
+                self._changed.notify_all()
+            self._inside += self._width if alone else 1
+
+    def _is_free(self, alone: bool) -> bool:
+        if alone:
+            return self._inside == 0
+        return self._inside < self._width and not self._waiting_alone
+
+    async def _end(self, alone: bool) -> None:
+        async with self._changed:
+            self._inside -= self._width if alone else 1
+            self._changed.notify_all()
+
+
+class Delivery:
+    """One engine and everyone who asks it."""
+
+    def __init__(self, backend: Backend, concurrency: int, patience: Patience) -> None:
+        """At most `concurrency` requests in flight."""
+        self._backend, self._patience = backend, patience
+        self._lane = Lane(concurrency)
+        self._reviving = asyncio.Lock()
+        self._last_answer = time.monotonic()
+        self._last_death = 0.0
+        self.repeats = 0
+        """Requests that were sent again because the engine failed, waited or died."""
+
+    async def send(self, request: Request) -> Completion:
+        """The answer, or a completion with a `failure` code if the request is set aside.
+
+        Raises:
+            UserError: the engine is gone, or has not answered anyone for too long.
+        """
+        began = time.monotonic()
+        failures = waits = deaths_alone = 0
+        suspect = False
+        while True:
+            try:
+                async with self._lane.enter(suspect):
+                    completion = await self._backend.generate(request)
+                self._last_answer = time.monotonic()
+                return completion
+            except Refused:
+                self._last_answer = time.monotonic()
+                return Completion(failure="request_refused")
+            except Failed as error:
+                failures += 1
+                if failures >= self._patience.tries and await self._is_well(began):
+                    return Completion(failure=error.code)
+                await self._wait(failures, 0.0, began, error)
+            except Busy as error:
+                waits += 1
+                await self._wait(waits, error.wait_s, began, error)
+            except (Died, Away) as error:
+                if isinstance(error, Died):
+                    deaths_alone += suspect
+                    suspect = True
+                    if deaths_alone == self._backend.deaths_alone:
+                        await self._revive(error)
+                        return Completion(failure="engine_died")
+                await self._revive(error)
+            self.repeats += 1
+
+    async def _is_well(self, since: float) -> bool:
+        """Whether the engine answers others: a sick engine must not fill the ledger with failures."""
+        return self._last_answer > since or await self._backend.revive()
+
+    async def _wait(self, count: int, asked_s: float, began: float, error: Exception) -> None:
+        """Waits before another try.
+
+        Raises:
+            UserError: no one has had an answer for too long.
+        """
+        self._check_silence(time.monotonic() - max(began, self._last_answer), error)
+        patience = self._patience
+        wait_s = max(asked_s, patience.first_wait_s * 2 ** min(count - 1, 16))
+        await asyncio.sleep(min(wait_s, patience.longest_wait_s))
+
+    async def _revive(self, error: Exception) -> None:
+        """Returns when the engine is there again; one task tries, the others wait for it."""
+        noticed = time.monotonic()
+        async with self._reviving:
+            if self._last_death > noticed:
+                return  # someone saw it come back while this task waited
+            tries = 0
+            while not await self._backend.revive():
+                tries += 1
+                await self._wait(tries, 0.0, noticed, error)
+            self._last_death = time.monotonic()
+
+    def _check_silence(self, silent_s: float, error: Exception) -> None:
+        if silent_s > self._patience.silence_s:
+            raise UserError(
+                f"the engine has not answered for {silent_s:.0f} s ({error}); what it answered is kept: "
+                "the same command goes on from here"
+            )

@@ -1,0 +1,125 @@
+"""What the user sees of a run: a progress line, and tables at the end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from engine.build.card import meaning
+from engine.captions.ledger import source_folder
+from engine.recap.codes import status_meaning
+from engine.recap.counts import Counts
+from engine.recap.run import Result, Status
+from engine.ui import ProgressLine, bar, duration, table
+
+_FALLBACKS = {
+    "asked_for": "the caption asked for",
+    "vec_alone": "VeCap written from VeC alone",
+    "vec": "VeC itself",
+    "alttext": "AltText itself",
+    "none": "no caption",
+}
+
+
+class ProgressReport:
+    """Draws the state of a run; speeds are those of this run, without what an earlier run did."""
+
+    def __init__(self) -> None:
+        """Starts the clock."""
+        self._line = ProgressLine()
+        self._source = ""
+        self._begin = (0.0, 0, 0)  # time, samples and tokens when the source began
+
+    def __enter__(self) -> ProgressReport:
+        """The report itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Clears the line."""
+        self._line.close()
+
+    @property
+    def seconds(self) -> float:
+        """Since the beginning."""
+        return self._line.seconds
+
+    def show(self, status: Status) -> None:
+        """Draws one state."""
+        counts = status.counts
+        if status.source != self._source:
+            self._source = status.source
+            self._begin = (time.monotonic(), counts.seen, counts.completion_tokens)
+        then, seen, tokens = self._begin
+        seconds = max(time.monotonic() - then, 1e-3)
+        fell_back = counts.out - counts.fallbacks.get("asked_for", 0)
+        self._line.update(
+            f"{status.source} {bar(status.units_done, status.units)} units  {counts.seen:,} samples  "
+            f"{(counts.seen - seen) / seconds:,.1f}/s  {(counts.completion_tokens - tokens) / seconds:,.0f} "
+            f"tokens/s  {fell_back:,} fallbacks  {counts.rejected:,} rejected"
+        )
+
+
+def summary(result: Result, ledger: Path, seconds: float) -> str:
+    """The last words about one source."""
+    folder = source_folder(ledger, result.source)
+    if result.finished_before:
+        return f"{folder}: finished before, with the same options and inputs; nothing to do"
+    if result.units_before:
+        speed = f"{result.units_before:,} of {result.units:,} units were made by an earlier run"
+    else:
+        speed = f"{result.counts.seen / max(seconds, 1e-3):,.1f} samples/s"
+    return "\n".join([counts_table(result.counts), f"{folder}: finished in {duration(seconds)} ({speed})"])
+
+
+def counts_table(counts: Counts) -> str:
+    """All counts, each with its meaning."""
+    rows: list[tuple[str, ...]] = [
+        ("in", f"{counts.seen:,}", "samples"),
+        ("out", f"{counts.out:,}", f"rows of the ledger, {counts.texts:,} with a caption"),
+        *_by_name(counts.fallbacks, _FALLBACKS),
+        ("duplicates", f"{counts.duplicates:,}", "same key, kept once"),
+        ("rejected", f"{counts.rejected:,}", "see rejects.parquet"),
+        *((f"  {code}", f"{n:,}", meaning(code)) for code, n in sorted(counts.rejected_by_code.items())),
+        ("answers", f"{counts.attempts:,}", f"{counts.asked:,} in this run, by the code of their check:"),
+        *(
+            (f"  {code}", _share(n, counts.answers), status_meaning(code))
+            for code, n in _falling(counts.answers)
+        ),
+        ("tokens", f"{counts.completion_tokens:,}", f"written; {counts.prompt_tokens:,} read"),
+    ]
+    if counts.alttext_cut:
+        rows.append(("cut", f"{counts.alttext_cut:,}", "AltTexts to the token limit"))
+    if counts.repeated:
+        rows.append(("repeats", f"{counts.repeated:,}", "requests sent again after an engine's failure"))
+    return "\n".join([table(rows), *_grounding(counts.grounding)])
+
+
+def _grounding(sums: Mapping[str, int]) -> list[str]:
+    """How far VeCap keeps to AltText and VeC; see `engine.captions.grounding`."""
+    if not sums.get("captions"):
+        return []
+
+    def share(part: str, whole: str) -> str:
+        return f"{100 * sums.get(part, 0) / max(1, sums.get(whole, 0)):.1f} %"
+
+    rows = [
+        ("nouns kept of AltText", share("alttext_nouns_kept", "alttext_nouns")),
+        ("nouns kept of VeC", share("vec_nouns_kept", "vec_nouns")),
+        ("nouns in neither", share("new_nouns", "nouns")),
+        ("captions with such nouns", share("captions_with_new_nouns", "captions")),
+        ("words a caption", f"{sums['words'] / sums['captions']:.1f}"),
+    ]
+    return ["  grounding of VeCap in its inputs:", table(rows, "    ")]
+
+
+def _by_name(counts: Mapping[str, int], meanings: Mapping[str, str]) -> list[tuple[str, ...]]:
+    return [(f"  {name}", f"{counts[name]:,}", text) for name, text in meanings.items() if name in counts]
+
+
+def _falling(counts: Mapping[str, int]) -> list[tuple[str, int]]:
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+
+
+def _share(number: int, counts: Mapping[str, int]) -> str:
+    return f"{number:,} ({100 * number / max(1, sum(counts.values())):.1f} %)"

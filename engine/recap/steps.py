@@ -1,0 +1,111 @@
+"""What is asked for one sample: the first thing, and what comes next if that fails.
+
+VeCap: AltText and VeC fused; then VeC alone (VeCLIP, section 3.3: refusals), VeC itself, AltText itself.
+A rewrite: then the AltText itself. VeC: there is nothing else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+from engine.prompts import (
+    Pack,
+    Prompt,
+    PromptInputs,
+    build_prompt,
+    choose_pairs,
+    fit,
+    key_hash_of,
+    load_pack,
+    request_mark,
+)
+from engine.recap.options import EXAMPLE_PAIRS, RecaptionOptions
+from engine.tokenizers import Tokenizer, load_tokenizer
+
+_MOST_TOKENS = 32_768
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One sample on its way to a row; `image` is ready to be sent, empty where none is."""
+
+    key: str
+    content_hash: str
+    image: bytes
+    alttext: str
+    vec: str
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing to ask for; `fallback` is what a row says if it was what gave the text."""
+
+    fallback: str
+    prompt: Prompt
+    alttext: str
+    vec: str
+
+
+@dataclass(frozen=True)
+class Steps:
+    """The steps of one sample; `code` says why there is none, `last` are texts to end with."""
+
+    steps: tuple[Step, ...]
+    last: tuple[tuple[str, str], ...]
+    code: str = ""
+    alttext_cut: bool = False
+
+
+def steps_for(options: RecaptionOptions, sample: Sample) -> Steps:
+    """What to ask for one sample, in order."""
+    if options.stage.kind == "vec":
+        return Steps((Step("", build_prompt("vec", options.prompt, PromptInputs()), "", ""),), ())
+    if options.stage.kind == "vecap":
+        return _vecap(options, sample)
+    return _laclip(options, sample)
+
+
+def _vecap(options: RecaptionOptions, sample: Sample) -> Steps:
+    last = tuple((name, text) for name, text in (("vec", sample.vec), ("alttext", sample.alttext)) if text)
+    if not sample.vec:
+        return Steps((), last, "no_vec")
+    fitted = fit(sample.alttext or None, sample.vec, options.prompt_tokens, count_tokens)
+    if not fitted.fits:
+        return Steps((), last, "prompt_too_long")
+    mark = request_mark(sample.key, options.seed)
+    alone = Step("vec_alone", _prompt(options, PromptInputs(None, sample.vec, mark)), "", sample.vec)
+    if not fitted.alttext:
+        return Steps((replace(alone, fallback=""),), last, alttext_cut=fitted.cut)
+    both = _prompt(options, PromptInputs(fitted.alttext, sample.vec, mark))
+    return Steps((Step("", both, fitted.alttext, sample.vec), alone), last, alttext_cut=fitted.cut)
+
+
+def _laclip(options: RecaptionOptions, sample: Sample) -> Steps:
+    if not sample.alttext:
+        return Steps((), (), "no_alttext")
+    fitted = fit(sample.alttext, "", options.prompt_tokens, count_tokens)
+    pairs = choose_pairs(pack_of(options.stage.pack), key_hash_of(sample.key), options.seed, EXAMPLE_PAIRS)
+    inputs = PromptInputs(fitted.alttext, None, request_mark(sample.key, options.seed), pairs)
+    step = Step("", _prompt(options, inputs), fitted.alttext or "", "")
+    return Steps((step,), (("alttext", sample.alttext),), alttext_cut=fitted.cut)
+
+
+def _prompt(options: RecaptionOptions, inputs: PromptInputs) -> Prompt:
+    return build_prompt(options.stage.kind, options.prompt, inputs)
+
+
+@lru_cache(maxsize=8)
+def pack_of(name: str) -> Pack:
+    """A pack of example pairs."""
+    return load_pack(name)
+
+
+def count_tokens(text: str) -> int:
+    """Tokens as CLIP's vocabulary has them: near enough to any model's to keep texts within a limit."""
+    return int(_tokenizer().encode_batch([text])[1][0]) - 2  # without start and end
+
+
+@lru_cache(maxsize=1)
+def _tokenizer() -> Tokenizer:
+    return load_tokenizer("clip", _MOST_TOKENS)

@@ -1,0 +1,120 @@
+"""Recaptioning over real HTTP: every sample is accounted for, nothing is asked twice."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from build_corpus import make_tars
+from recaption_kit import PLAIN, VEC, VECAP, rows_of, run_stage
+from stub_server import Stub, good, serving
+
+from engine.captions.ledger import SCHEMA, open_ledger
+from engine.errors import UserError
+from engine.recap.codes import REQUEST_STATUS
+from engine.recap.host import close_hosts
+from engine.records import Reject
+
+
+@pytest.fixture(scope="module")
+def tars(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_tars(tmp_path_factory.mktemp("tars"), tars=2)
+
+
+@pytest.fixture(autouse=True)
+def _no_engine_stays() -> Iterator[None]:
+    yield
+    close_hosts()
+
+
+@pytest.fixture
+def stub() -> Iterator[Stub]:
+    with serving(good) as running:
+        yield running
+
+
+def rejects_of(folder: Path) -> list[Reject]:
+    return [Reject(**row) for row in pq.read_table(folder / "rejects.parquet").to_pylist()]
+
+
+def test_every_sample_is_a_row_a_reject_or_a_duplicate(tars: Path, tmp_path: Path, stub: Stub) -> None:
+    counts = run_stage(tars, tmp_path, VEC, stub.url).counts
+    assert counts.seen == 60 == counts.out + counts.rejected + counts.duplicates
+    rows, rejects = rows_of(tmp_path, "vec"), rejects_of(tmp_path / "vec")
+    assert len(rows) == counts.out
+    assert len(rejects) == counts.rejected + counts.duplicates
+    assert {row.key for row in rows}.isdisjoint({r.key for r in rejects if r.code != "duplicate_key"})
+    assert len({row.key for row in rows}) == len(rows)
+    assert {row.status for row in rows} == {"ok"}
+
+
+def test_vecap_is_made_from_the_vec_of_the_same_sample(tars: Path, tmp_path: Path, stub: Stub) -> None:
+    run_stage(tars, tmp_path, VEC, stub.url)
+    run_stage(tars, tmp_path, VECAP, stub.url)
+    vec = {row.key: row.text for row in rows_of(tmp_path, "vec")}
+    fused = rows_of(tmp_path, "vecap")
+    for row in fused:
+        if row.key in vec:
+            assert row.text == f"{str(vec[row.key]).rstrip('.')} in the afternoon sun."
+        else:  # the image could not be decoded
+            assert (row.status, row.fallback) == ("no_vec", "alttext")
+    assert {row.fallback for row in fused} == {"", "alttext"}
+
+
+def test_a_second_run_asks_nothing_and_later_sources_leave_earlier_ones_alone(
+    tars: Path, tmp_path: Path, stub: Stub
+) -> None:
+    run_stage(tars, tmp_path, VEC, stub.url)
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "vec").iterdir()}
+    asked = len(stub.bodies)
+    assert run_stage(tars, tmp_path, VEC, stub.url).finished_before
+    assert len(stub.bodies) == asked
+    run_stage(tars, tmp_path, PLAIN, stub.url)
+    assert [source.name for source in open_ledger(tmp_path)] == ["rewrite/plain", "vec"]
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "vec").iterdir()} == before
+
+
+def test_another_seed_is_another_ledger(tars: Path, tmp_path: Path, stub: Stub) -> None:
+    run_stage(tars, tmp_path, VEC, stub.url)
+    with pytest.raises(UserError, match=r"options\.seed: 0 there, 1 now"):
+        run_stage(tars, tmp_path, VEC, stub.url, seed=1)
+
+
+def test_provenance_is_in_every_row(tars: Path, tmp_path: Path, stub: Stub) -> None:
+    run_stage(tars, tmp_path, PLAIN, stub.url)
+    rows = rows_of(tmp_path, "rewrite/plain")
+    for row in rows:
+        assert row.model == "stub"
+        assert row.source == "rewrite/plain"
+        assert json.loads(row.sampling) == {"temperature": 0.9, "top_p": 0.95, "max_tokens": 96}
+        assert (row.attempts, row.finish_reason, row.fallback) == (1, "stop", "")
+        assert row.prompt_tokens == 100
+        assert len(row.content_hash) == len(row.prompt_hash) == 32
+    assert len({row.seed for row in rows}) == len(rows)
+
+
+def test_parts_have_page_checksums_that_are_compared(tars: Path, tmp_path: Path, stub: Stub) -> None:
+    run_stage(tars, tmp_path, VEC, stub.url)
+    part = open_ledger(tmp_path)[0].parts[0]
+    assert pq.read_schema(part).names == SCHEMA.names
+    data = bytearray(part.read_bytes())
+    data[len(data) // 8] ^= 1
+    part.write_bytes(data)
+    with pytest.raises(UserError, match="cannot be read"):
+        rows_of(tmp_path, "vec")
+
+
+def test_images_are_sent_shrunken(tars: Path, tmp_path: Path, stub: Stub) -> None:
+    run_stage(tars, tmp_path, VEC, stub.url, image_px=20)
+    urls = [body["messages"][-1]["content"][0]["image_url"]["url"] for body in stub.bodies]
+    assert all(url.startswith("data:image/jpeg;base64,") for url in urls)
+    assert max(map(len, urls)) < 2000
+
+
+def test_every_code_has_one_meaning() -> None:
+    from engine.captions.status import CAPTION_STATUS
+
+    assert set(REQUEST_STATUS).isdisjoint(CAPTION_STATUS)
