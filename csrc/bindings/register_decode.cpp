@@ -2,11 +2,13 @@
 #include <pybind11/pybind11.h>
 
 #include <cstring>
+#include <string>
 
 #include "bindings/errors.hpp"
 #include "bindings/register.hpp"
 #include "bindings/spans.hpp"
 #include "image/decode.hpp"
+#include "image/jpeg_choice.hpp"
 #include "image/probe.hpp"
 
 namespace py = pybind11;
@@ -36,16 +38,22 @@ ImageInfo probe_bytes(const py::buffer& data, const Limits& limits) {
 
 py::array_t<std::uint8_t> decode_bytes(const py::buffer& data, const Limits& limits) {
   const ByteSpans held = to_spans(py::make_tuple(data));
+  JpegScratch scratch;
   RgbImage image;
   Status status;
   {
     py::gil_scoped_release release;  // `held` keeps the bytes alive
-    status = decode_rgb(held[0], limits, image);
+    status = decode_rgb(held[0], limits, scratch, image);
   }
   raise_unless_ok(status);
   py::array_t<std::uint8_t> out({image.height(), image.width(), static_cast<int>(kChannels)});
   std::memcpy(out.mutable_data(), image.data(), image.stride() * static_cast<std::size_t>(image.height()));
   return out;
+}
+
+void set_jpeg(const std::string& name) {
+  if (choose_jpeg(name)) return;
+  throw py::value_error("jpeg: '" + name + "' given, expected 'auto', 'own' or 'library'");
 }
 
 void register_limits(py::module_& m) {
@@ -74,6 +82,9 @@ void register_decode(py::module_& m) {
         "Format and size of an image file from its header; raises NativeError.");
   m.def("decode_rgb", &decode_bytes, py::arg("data"), py::arg("limits") = Limits(),
         "Pixels as uint8 [height, width, 3], equal to Pillow's convert(\"RGB\"); raises NativeError.");
+  m.def("set_jpeg", &set_jpeg, py::arg("name"),
+        "Who decodes JPEG: 'auto' (our decoder where it gives the same pixels), 'library' (libjpeg-turbo alone) or, "
+        "for tests, 'own' (ours alone; what it leaves to the library is unsupported_variant).");
 }
 
 }  // namespace veclip::bindings

@@ -11,6 +11,7 @@ namespace {
 
 // One per thread and batch: images reuse it, and nothing outlives the call, however large one image was.
 struct Arena {
+  JpegScratch jpeg;
   RgbImage decoded;
   ResizeScratch scratch;
 };
@@ -23,7 +24,7 @@ void run_batch(const ByteSpans& images, const BatchSpec& spec, ThreadPool& pool,
   pool.for_each(images.size(), [&](std::size_t i, std::size_t worker) {
     Arena& arena = arenas[worker];
     std::uint8_t* const slot = out.slots + i * slot_bytes;
-    Status status = decode_rgb(images[i], spec.limits, arena.decoded);
+    Status status = decode_rgb(images[i], spec.limits, arena.jpeg, arena.decoded);
     if (status == Status::kOk) status = transform(i, arena, slot);
     if (status != Status::kOk) std::memset(slot, 0, slot_bytes);
     out.status[i] = status;

@@ -9,11 +9,11 @@ namespace veclip {
 
 namespace {
 
-Status decode_checked_jpeg(Bytes data, const Limits& limits, RgbImage& out) noexcept {
+Status decode_checked_jpeg(Bytes data, const Limits& limits, JpegScratch& scratch, RgbImage& out) noexcept {
   JpegHeader header;
   if (const Status status = read_jpeg_header(data, header); status != Status::kOk) return status;
   if (const Status status = check_size(header.width, header.height, limits); status != Status::kOk) return status;
-  return decode_jpeg(data, header, out);
+  return decode_jpeg(data, header, scratch, out);
 }
 
 Status decode_checked_png(Bytes data, const Limits& limits, RgbImage& out) noexcept {
@@ -33,11 +33,11 @@ Status decode_checked_webp(Bytes data, const Limits& limits, RgbImage& out) noex
 
 }  // namespace
 
-Status decode_rgb(Bytes data, const Limits& limits, RgbImage& out) noexcept {
+Status decode_rgb(Bytes data, const Limits& limits, JpegScratch& scratch, RgbImage& out) noexcept {
   if (const Status status = check_file(data, limits); status != Status::kOk) return status;
   switch (*sniff(data)) {
     case ImageFormat::kJpeg:
-      return decode_checked_jpeg(data, limits, out);
+      return decode_checked_jpeg(data, limits, scratch, out);
     case ImageFormat::kPng:
       return decode_checked_png(data, limits, out);
     case ImageFormat::kWebp:

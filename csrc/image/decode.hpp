@@ -3,13 +3,14 @@
 
 #include "core/byte_spans.hpp"
 #include "core/status.hpp"
+#include "image/jpeg_baseline.hpp"
 #include "image/limits.hpp"
 #include "image/types.hpp"
 
 namespace veclip {
 
-// Decodes JPEG, PNG or WebP (first frame), told apart by magic bytes. `out` is reused between calls; after a failure
-// its contents are undefined. Safe to call from many threads with different `out`.
-Status decode_rgb(Bytes data, const Limits& limits, RgbImage& out) noexcept;
+// Decodes JPEG, PNG or WebP (first frame), told apart by magic bytes. `scratch` and `out` are reused between calls;
+// after a failure the contents of `out` are undefined. Safe to call from many threads, each with its own of both.
+Status decode_rgb(Bytes data, const Limits& limits, JpegScratch& scratch, RgbImage& out) noexcept;
 
 }  // namespace veclip

@@ -1,14 +1,15 @@
-// JPEG through libjpeg-turbo, fed in the portions that Pillow feeds.
+// JPEG files to RGB pixels, by our own decoder or libjpeg-turbo: the same pixels, the same refusals.
 #pragma once
 
-#include "core/byte_spans.hpp"
-#include "core/status.hpp"
-#include "image/jpeg_header.hpp"
+#include "image/jpeg_baseline.hpp"
 #include "image/types.hpp"
 
 namespace veclip {
 
 // `header` must come from read_jpeg_header(data) and be within the limits.
-Status decode_jpeg(Bytes data, const JpegHeader& header, RgbImage& out) noexcept;
+Status decode_jpeg(Bytes data, const JpegHeader& header, JpegScratch& scratch, RgbImage& out) noexcept;
+
+// The frame of a file that our own decoder is to try first.
+std::optional<JpegFrame> own_frame(Bytes data, const JpegHeader& header) noexcept;
 
 }  // namespace veclip

@@ -53,7 +53,7 @@ void clean(Bytes data, const ImageInfo& info, const PrepareOptions& options, Pre
   if (read_jpeg_header(data, header) != Status::kOk) return;
   if (transcode_to_baseline(data, header, cleaned) != Status::kOk) return;
   if (!info.progressive && cleaned.size >= data.size()) return;
-  if (decode_rgb(cleaned.view(), options.limits, scratch.other) != Status::kOk) return;
+  if (decode_rgb(cleaned.view(), options.limits, scratch.jpeg, scratch.other) != Status::kOk) return;
   if (same_pixels(scratch.decoded, scratch.other)) out.changed = std::move(cleaned);
 }
 
@@ -65,7 +65,8 @@ Status prepare(Bytes data, const PrepareOptions& options, PrepareScratch& scratc
   const bool resizing = wants_resize(info, options);
   const bool cleaning = !resizing && wants_clean(info, options);
   if (!options.decode && !resizing && !cleaning) return Status::kOk;
-  if (const Status status = decode_rgb(data, options.limits, scratch.decoded); status != Status::kOk) return status;
+  if (const Status status = decode_rgb(data, options.limits, scratch.jpeg, scratch.decoded); status != Status::kOk)
+    return status;
   if (resizing) return resize(options, scratch, out);
   if (cleaning) clean(data, info, options, scratch, out);
   return Status::kOk;

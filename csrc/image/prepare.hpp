@@ -4,6 +4,7 @@
 #include "core/byte_spans.hpp"
 #include "core/status.hpp"
 #include "image/encode_jpeg.hpp"
+#include "image/jpeg_baseline.hpp"
 #include "image/limits.hpp"
 #include "image/types.hpp"
 
@@ -19,6 +20,7 @@ struct PrepareOptions {
 
 // Memory that one image after another reuses; one per thread.
 struct PrepareScratch {
+  JpegScratch jpeg;
   RgbImage decoded;
   RgbImage other;  // resized, or decoded again for comparison
 };

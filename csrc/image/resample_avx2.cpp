@@ -18,7 +18,7 @@ constexpr int kLowBits = 12;
 constexpr std::size_t kBlockBytes = 16;  // of packed weights for four taps: four hi, four lo
 constexpr std::size_t kOutputsAtOnce = 4;
 
-bool supported() noexcept { return __builtin_cpu_supports("avx2") != 0; }
+bool supported() noexcept { return __builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("bmi2") != 0; }
 
 void pack(Pass& pass) {
   const std::vector<std::int32_t>& weights = pass.table.weights;
@@ -158,7 +158,7 @@ VECLIP_AVX2 void vertical(const Pass& pass, std::size_t out_row, const std::uint
 }  // namespace
 
 const Kernels& avx2_kernels() noexcept {
-  static constexpr Kernels kernels{"avx2", supported, pack, pack, horizontal, vertical};
+  static constexpr Kernels kernels{"avx2", supported, pack, pack, horizontal, vertical, avx2_jpeg_kernels};
   return kernels;
 }
 

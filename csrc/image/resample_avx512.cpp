@@ -266,7 +266,8 @@ VECLIP_AVX512 void vertical(const Pass& pass, std::size_t out_row, const std::ui
 }  // namespace
 
 const Kernels& avx512_kernels() noexcept {
-  static constexpr Kernels kernels{"avx512", supported, pack_horizontal, pack_vertical, horizontal, vertical};
+  static constexpr Kernels kernels{"avx512",   supported, pack_horizontal,  pack_vertical,
+                                   horizontal, vertical,  avx2_jpeg_kernels};
   return kernels;
 }
 

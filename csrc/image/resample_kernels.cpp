@@ -77,6 +77,8 @@ std::shared_ptr<const Pass> make_pass(const Key& key) {
 
 const Kernels& current_kernels() noexcept { return *chosen().load(std::memory_order_relaxed); }
 
+const JpegKernels& current_jpeg_kernels() noexcept { return current_kernels().jpeg(); }
+
 bool choose_kernels(std::string_view name) noexcept {
   const Kernels* const kernels = find_kernels(name);
   if (kernels != nullptr) chosen().store(kernels, std::memory_order_relaxed);

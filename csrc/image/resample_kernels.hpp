@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "image/jpeg_kernels.hpp"
 #include "image/resample_table.hpp"
 #include "image/types.hpp"
 
@@ -31,6 +32,7 @@ struct Kernels {
   // One output row of `bytes` bytes, whatever their layout; rows[t] is the input row of tap t (table.taps of them).
   void (*vertical)(const Pass& pass, std::size_t out_row, const std::uint8_t* const* rows, std::size_t bytes,
                    std::uint8_t* out) noexcept;
+  const JpegKernels& (*jpeg)() noexcept;  // for decoding
 };
 
 // Room for a copy of one row that kernels may read past.

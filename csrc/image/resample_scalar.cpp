@@ -43,8 +43,8 @@ void vertical(const Pass& pass, std::size_t out_row, const std::uint8_t* const* 
 }  // namespace
 
 const Kernels& scalar_kernels() noexcept {
-  static constexpr Kernels kernels{"scalar", []() noexcept { return true; }, pack_nothing, pack_nothing, horizontal,
-                                   vertical};
+  static constexpr Kernels kernels{
+      "scalar", []() noexcept { return true; }, pack_nothing, pack_nothing, horizontal, vertical, scalar_jpeg_kernels};
   return kernels;
 }
 

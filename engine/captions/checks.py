@@ -10,7 +10,7 @@ from engine.captions.loops import has_loop
 from engine.captions.refusals import is_refusal
 from engine.captions.repairs import repair
 from engine.captions.status import FAILED_STATUS
-from engine.captions.words import content_stems, find_words, has_letters
+from engine.captions.words import STOP_WORDS, content_stems, find_words, has_letters
 from engine.prompts import Prompt
 from engine.records import is_utf8
 
@@ -57,16 +57,16 @@ def check_caption(text: str, inputs: Inputs) -> Checked:
         return Checked(text[:_REPORTED], "runaway")
     if not has_letters(text):
         return Checked(text, "empty")
-    if is_refusal(text):
+    words = find_words(text)
+    if is_refusal(text, words):
         return Checked(text, "refusal")
     cleaned, code = repair(text)
     if code not in FAILED_STATUS:
-        code = _first_broken(cleaned, inputs) or code
+        code = _first_broken(cleaned, words if cleaned == text else find_words(cleaned), inputs) or code
     return Checked(cleaned, code)
 
 
-def _first_broken(text: str, inputs: Inputs) -> str | None:
-    words = find_words(text)
+def _first_broken(text: str, words: list[str], inputs: Inputs) -> str | None:
     if inputs.finish_reason == "length" and not text.endswith(_SENTENCE_ENDS):
         return "cut_off"
     found = echo_code(text, words, inputs)
@@ -84,5 +84,8 @@ def _first_broken(text: str, inputs: Inputs) -> str | None:
 
 
 def _grounded(words: list[str], vec: str) -> bool:
-    wanted = content_stems(find_words(vec))
-    return not wanted or not wanted.isdisjoint(content_stems(words))
+    wanted = set(find_words(vec)) - STOP_WORDS
+    # Stems cost more than all other rules together; words that are the same need none.
+    if not wanted or not wanted.isdisjoint(words):
+        return True
+    return not content_stems(wanted).isdisjoint(content_stems(words))

@@ -23,10 +23,12 @@ _ORDERS = re.compile(
     r"|(?:previous|prior|above|preceding) instructions)\b",
     re.IGNORECASE,
 )
+_ORDER_WORDS = frozenset(("rephrase", "attributes", "start", "write", "instructions", "json", "prompt"))
 _EMAIL = re.compile(r"[\w.+%-]{1,64}@[A-Za-z0-9-]{1,63}\.[A-Za-z0-9.-]{2,63}")
 _ENDINGS = (
     "com|org|net|edu|gov|info|biz|io|co|uk|de|fr|ru|cn|jp|it|es|eu|us|me|tv|ly|xyz|online|shop|site|app|dev"
 )
+_MAY_BE_URL = re.compile(r"\w\.[A-Za-z]|://")  # most captions have neither: the search for addresses is dear
 _REST = r"[^\s<>\"')]{0,300}"
 _URL = re.compile(
     rf"(?:https?://|ftp://|www\.){_REST}|\b[a-z0-9][a-z0-9-]{{1,62}}\.(?:{_ENDINGS})\b(?:/{_REST})?",
@@ -39,15 +41,23 @@ def echo_code(text: str, words: Sequence[str], inputs: Inputs) -> str | None:
     prompt = inputs.prompt
     if prompt is not None and prompt.mark and prompt.mark in text.lower():
         return "mark_leak"
-    if _ROLE.search(text) is not None or _ORDERS.search(text) is not None:
+    if _plays_a_role(text) or _repeats_orders(text, words):
         return "prompt_echo"
     if prompt is not None and not _phrases(prompt.form).isdisjoint(_grams(words)):
         return "prompt_echo"
     if "@" in text and _is_new(_EMAIL, text, inputs):
         return "email"
-    if "." in text and _is_new(_URL, text, inputs):
+    if _MAY_BE_URL.search(text) is not None and _is_new(_URL, text, inputs):
         return "url"
     return None
+
+
+def _plays_a_role(text: str) -> bool:
+    return any(sign in text for sign in ":<[#") and _ROLE.search(text) is not None
+
+
+def _repeats_orders(text: str, words: Sequence[str]) -> bool:
+    return not _ORDER_WORDS.isdisjoint(words) and _ORDERS.search(text) is not None
 
 
 def _is_new(pattern: re.Pattern[str], text: str, inputs: Inputs) -> bool:

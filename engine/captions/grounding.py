@@ -1,7 +1,7 @@
 """How far a caption keeps to what it was made from: nouns and names, without a model.
 
 A noun is guessed: a word that is no stop word, no common verb, adjective or adverb, and does not look like
-one. `docs/results/grounding.md` says how good the guess is.
+one. `docs/results/caption-checks.md` says how good the guess is.
 """
 
 from __future__ import annotations

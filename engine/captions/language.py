@@ -5,22 +5,23 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from engine.captions.wordlists import load_words
+from engine.captions.wordlists import load_word_groups, load_words
 
 _LATIN = re.compile(r"[A-Za-z\u00aa\u00ba\u00c0-\u024f\u1e00-\u1eff]")
 _LETTER = re.compile(r"[^\W\d_]")
 _LEAST_LATIN = 0.5  # share of letters; a foreign name in an English sentence stays below half
 _LEAST_WORDS = 4
 
-# Function words of ten languages that are no English words. Names hold some ("de", "la", "van").
-_FOREIGN = load_words("foreign_words")
+# Function words of ten languages; what is common in English too is left out. Names hold some ("de", "la").
+_FOREIGN = load_word_groups("foreign_words")
+_ANY_FOREIGN = frozenset().union(*_FOREIGN.values())
 _ENGLISH = load_words("english_words")
 
 
 def is_foreign(text: str, words: Sequence[str]) -> bool:
     """Whether `text` is written in another script than Latin, or in another language than English.
 
-    Another language needs two different function words of it, and more of them than English ones: titles
+    Another language needs two different function words of one, and more of them than English ones: titles
     and names ("Santiago de Compostela") are left in peace. Short captions without function words pass.
     """
     if not text.isascii():
@@ -29,5 +30,11 @@ def is_foreign(text: str, words: Sequence[str]) -> bool:
             return True
     if len(words) < _LEAST_WORDS:
         return False
-    foreign = [word for word in words if word in _FOREIGN]
-    return len(set(foreign)) >= 2 and len(foreign) > sum(word in _ENGLISH for word in words)
+    if len(_ANY_FOREIGN.intersection(words)) < 2:
+        return False
+    english = sum(word in _ENGLISH for word in words)
+    return any(_speaks(words, language, english) for language in _FOREIGN.values())
+
+
+def _speaks(words: Sequence[str], language: frozenset[str], english: int) -> bool:
+    return len(language.intersection(words)) >= 2 and sum(word in language for word in words) > english

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from operator import eq
 
 # Ten times the same letter, or a short piece: no word of any language.
 _SAME_CHARACTER = re.compile(r"([^\W\d_])\1{9}")
@@ -15,7 +16,7 @@ _SPACELESS = re.compile(r"(.{2,20}?)\1{4}")
 
 def has_loop(text: str, words: Sequence[str]) -> bool:
     """Whether `text` repeats a letter, a word four times, a phrase three times, or its 3-grams at large."""
-    if _SAME_CHARACTER.search(text) is not None:
+    if any(len(word) >= 10 and _SAME_CHARACTER.search(word) is not None for word in words):
         return True
     if len(words) - len(set(words)) < 3:
         # Scripts without spaces: one word is a sentence, and its loop is inside it.
@@ -34,6 +35,8 @@ def distinct_share(words: Sequence[str], n: int) -> float:
 def _has_period(words: Sequence[str]) -> bool:
     for period in range(1, min(_LONGEST_PERIOD, len(words) // 3) + 1):
         needed = 3 if period == 1 else 2 * period
+        if sum(map(eq, words, words[period:])) < needed:
+            continue
         run = 0
         for word, later in zip(words, words[period:], strict=False):
             run = run + 1 if word == later else 0

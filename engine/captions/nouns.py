@@ -7,14 +7,15 @@ from engine.captions.words import STOP_WORDS, content_stems, find_words, stem
 
 # Verbs and adjectives that captions use often and seldom as nouns, numbers, and what pictures are called by.
 _NO_NOUNS = STOP_WORDS | load_words("no_nouns")
-_NO_NOUN_ENDINGS = ("ly", "ful", "ous", "ish", "less", "able", "ible")
+_NO_NOUN_ENDINGS = ("ly", "ful", "ous", "ish", "less", "able", "ible", "ing", "ed")
+_NOUNS_ALL_THE_SAME = load_words("ing_nouns")  # "building", "shed"
 _LEAST_LETTERS = 2
 
 
 def find_nouns(text: str) -> set[str]:
     """Stems of the words that are probably nouns or names: not listed as something else, and no digits.
 
-    Endings that are seldom a noun's (`-ly`, `-ful`, `-ous` ...) do not count unless the word has a capital.
+    Endings that are seldom a noun's (`-ly`, `-ous`, `-ing` ...) do not count unless the word has a capital.
     """
     names = _capitals(text)
     return {
@@ -22,7 +23,7 @@ def find_nouns(text: str) -> set[str]:
         for word in find_words(text)
         if len(word) >= _LEAST_LETTERS
         and word not in _NO_NOUNS
-        and (word in names or not word.endswith(_NO_NOUN_ENDINGS))
+        and (not word.endswith(_NO_NOUN_ENDINGS) or word in _NOUNS_ALL_THE_SAME or word in names)
         and not word.isdigit()
     }
 

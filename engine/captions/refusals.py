@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+
+from engine.captions.wordlists import load_words
 
 _CANNOT = (
     "(?:can ?not|can't|couldn't|could not|won't|will not|would not|wouldn't|do not|don't|must not|mustn't)"
@@ -41,10 +44,14 @@ _ANYWHERE = re.compile(
     rf"|i {_CANNOT} (?:provide|fulfil|fulfill|assist|comply|generate|rephrase|rewrite)\b"
     rf"|{_I_AM} (?:unable|not able) to\b|against (?:my|our|openai's) (?:policy|policies|guidelines))"
 )
+# Every refusal has one of these words, few captions do: most of them are never searched.
+_HINTS = load_words("refusal_hints")
 _CURLY = str.maketrans({"\u2019": "'", "\u2018": "'", "\n": " ", "\t": " "})
 
 
-def is_refusal(text: str) -> bool:
+def is_refusal(text: str, words: Sequence[str]) -> bool:
     """Whether the model declined, apologised or asked back instead of writing a caption."""
+    if _HINTS.isdisjoint(words):
+        return False
     plain = text.lower().translate(_CURLY).lstrip("\"'* {:-")
     return _OPENING.match(plain) is not None or _ANYWHERE.search(plain) is not None

@@ -7,5 +7,17 @@ from pathlib import Path
 
 def load_words(name: str) -> frozenset[str]:
     """The words of `data/<name>.txt`, separated by white space, in lower case."""
-    path = Path(__file__).parent / "data" / f"{name}.txt"
-    return frozenset(path.read_text(encoding="utf-8").split())
+    return frozenset(_read(name).split())
+
+
+def load_word_groups(name: str) -> dict[str, frozenset[str]]:
+    """The words by group: the first word of each line names the group of the others."""
+    groups: dict[str, frozenset[str]] = {}
+    for line in _read(name).splitlines():
+        group, *words = line.split()
+        groups[group] = groups.get(group, frozenset()).union(words)
+    return groups
+
+
+def _read(name: str) -> str:
+    return (Path(__file__).parent / "data" / f"{name}.txt").read_text(encoding="utf-8")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 from engine.captions.wordlists import load_words
 
@@ -24,6 +25,7 @@ def has_letters(text: str) -> bool:
     return _LETTER.search(text) is not None
 
 
+@lru_cache(maxsize=1 << 16)
 def stem(word: str) -> str:
     """A crude stem without plural and possessive endings, `-ing` and `-ed` (`boats`, `boat's` -> `boat`).
 

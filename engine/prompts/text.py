@@ -13,11 +13,12 @@ _SHAPES = str.maketrans(
     {"<": " ", ">": " ", "\uff1c": " ", "\uff1e": " ", "[": "(", "]": ")", "\u3010": "(", "\u3011": ")"}
     | {"{": "(", "}": ")", "`": "'", "\u2581": " ", "\uff5c": " ", "|": "/", "\\": "/"}
 )
-_ROLES = (
-    "user|assistant|system|human|gpt|ai|bot|model|tool|developer|instructions?|response|input|output|prompt"
-    "|answer|question"
+# The chat's own roles also behind other letters; the rest are endings of common words ("Dubai:").
+_ROLE_MARK = re.compile(
+    r"((?:user|assistant|system|human)|\b(?:gpt|ai|bot|model|tool|developer|instructions?|response|input|output"
+    r"|prompt|answer|question))\s{0,3}[:\uff1a]",
+    re.IGNORECASE,
 )
-_ROLE_MARK = re.compile(rf"\b({_ROLES})\s{{0,3}}[:\uff1a]", re.IGNORECASE)
 _RULERS = re.compile(r"#{2,}|={3,}|-{3,}|\*{3,}|~{3,}|_{3,}|'{3,}|\"{3,}|=>")
 # Cc but white space; Cf: zero width, bidi, soft hyphen, tags; variation selectors but U+FE0E and U+FE0F;
 # lone surrogates.

@@ -57,7 +57,7 @@ void try_all(const File& file, veclip::PrepareScratch& scratch) {
   const veclip::Bytes data(exact.get(), file.size());
   veclip::ImageInfo info;
   const veclip::Status probed = veclip::probe(data, kLimits, info);
-  const veclip::Status decoded = veclip::decode_rgb(data, kLimits, scratch.decoded);
+  const veclip::Status decoded = veclip::decode_rgb(data, kLimits, scratch.jpeg, scratch.decoded);
   if (decoded == veclip::Status::kOk && probed != veclip::Status::kOk)
     std::abort();  // a header check may not be stricter
   veclip::PreparedImage prepared;
