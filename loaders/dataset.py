@@ -15,10 +15,12 @@ from streaming import StreamingDataset
 from streaming.base.constant import TICK
 from streaming.base.dataset import _ShardState
 
+from engine.collector import collector_paused
 from engine.errors import UserError
 from engine.native import MdsShard, NativeError, SampleBatch, gather
 from loaders.metadata import load_info
 from loaders.order import Order, default_canonical_nodes
+from loaders.readers import small_spanner
 from loaders.shards import DamagedShardError, ShardMaps, advice, mds_readers
 from loaders.share import Steps, WorkerShare
 from loaders.stream import BoundedStream
@@ -65,14 +67,15 @@ class CaptionDataset(StreamingDataset):
         self.handed_out = False
         self._failure: BaseException | None = None
         try:
-            super().__init__(
-                streams=[BoundedStream(remote=remote, local=order.local)],
-                batch_size=order.batch_size,
-                shuffle=order.shuffle,
-                shuffle_seed=order.shuffle_seed,
-                num_canonical_nodes=order.num_canonical_nodes,
-                cache_limit=order.cache_limit,
-            )
+            with small_spanner(), collector_paused():
+                super().__init__(
+                    streams=[BoundedStream(order.local, remote, order.cache_limit is not None)],
+                    batch_size=order.batch_size,
+                    shuffle=order.shuffle,
+                    shuffle_seed=order.shuffle_seed,
+                    num_canonical_nodes=order.num_canonical_nodes,
+                    cache_limit=order.cache_limit,
+                )
         except (RuntimeError, ValueError, OSError) as error:
             raise UserError(f"{order.local}: Streaming cannot open the data set: {error}") from error
         self._maps = ShardMaps(mds_readers(order.local, self.shards, self.info.has_scores))

@@ -53,14 +53,7 @@ def load_info(local: str, remote: str | None) -> DatasetInfo:
     Raises:
         UserError: when there is none, or it is not one of ours.
     """
-    path = Path(local) / FILE_NAME
-    if not path.exists():
-        if not remote:
-            raise UserError(
-                f"{local}: no {FILE_NAME}; expected a finished data set of python -m engine.shard "
-                "(a build that was stopped has none: run the same command again)"
-            )
-        _fetch(path, remote)
+    path = have_file(local, remote, FILE_NAME)
     try:
         return _parse(json.loads(path.read_text("utf-8")))
     except (OSError, ValueError, TypeError, KeyError) as error:
@@ -88,9 +81,26 @@ def _parse(obj: Mapping[str, Any]) -> DatasetInfo:
     )
 
 
+def have_file(local: str, remote: str | None, name: str) -> Path:
+    """Return where a file beside the shards lies, fetching it first when only the remote has it.
+
+    Raises:
+        UserError: when there is none.
+    """
+    path = Path(local) / name
+    if not path.exists():
+        if not remote:
+            raise UserError(
+                f"{local}: no {name}; expected a finished data set of python -m engine.shard "
+                "(a build that was stopped has none: run the same command again)"
+            )
+        _fetch(path, remote)
+    return path
+
+
 def _fetch(path: Path, remote: str) -> None:
     """Download as the local leader, wait for it on the node's other ranks."""
-    source = os.path.join(remote, FILE_NAME)
+    source = os.path.join(remote, path.name)
     failure = f"{source}: could not be fetched to {path}; is {remote} a data set of python -m engine.shard? "
     if get_local_rank() != 0:
         try:
@@ -99,7 +109,7 @@ def _fetch(path: Path, remote: str) -> None:
             raise UserError(str(error)) from error
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(FILE_NAME + ".tmp")
+    partial = path.with_name(path.name + ".tmp")
     try:
         CloudDownloader.get(remote).download(source, str(partial), TIMEOUT_S)
         os.replace(partial, path)

@@ -13,7 +13,6 @@ from streaming.base.format.mds.reader import MDSReader
 
 from engine.errors import UserError
 from engine.native import MdsShard, NativeError, hash_file
-from engine.shards.compression import EXTENSION
 
 # Linux allows 65,530 maps a process; a map costs its page tables only, reopening one costs a hash over the
 # shard.
@@ -113,8 +112,7 @@ def mds_readers(folder: str, shards: Sequence[Reader], with_scores: bool) -> lis
     """Return Streaming's readers, refusing a data set that these loaders cannot read.
 
     Raises:
-        UserError: for a missing or differently encoded column, another compression than zstd, or a shard name
-            that leaves the folder.
+        UserError: for a missing or differently encoded column.
     """
     readers = [shard for shard in shards if isinstance(shard, MDSReader)]
     if len(readers) < len(shards):
@@ -122,8 +120,9 @@ def mds_readers(folder: str, shards: Sequence[Reader], with_scores: bool) -> lis
             f"{folder}: index.json has shards that are not MDS; shard the data with python -m engine.shard"
         )
     wanted = REQUIRED | (SCORES if with_scores else {})
-    for layout in {(tuple(r.column_names), tuple(r.column_encodings)) for r in readers}:
-        have = dict(zip(*layout, strict=True))
+    # The readers of a layout share its lists (loaders/readers.py).
+    for reader in {id(reader.column_names): reader for reader in readers}.values():
+        have = dict(zip(reader.column_names, reader.column_encodings, strict=True))
         wrong = [f"{name} ({enc})" for name, enc in wanted.items() if have.get(name) != enc]
         if wrong:
             raise UserError(
@@ -131,23 +130,7 @@ def mds_readers(folder: str, shards: Sequence[Reader], with_scores: bool) -> lis
                 f"{', '.join(f'{n} ({e})' for n, e in have.items())}; "
                 "shard the data with python -m engine.shard"
             )
-    for reader in readers:
-        _check_files(folder, reader)
     return readers
-
-
-def _check_files(folder: str, reader: MDSReader) -> None:
-    """Refuse a file outside the folder and a compression that is not undone within bounds."""
-    for name in [file.basename for file in (reader.raw_data, reader.zip_data) if file is not None]:
-        if os.path.isabs(name) or ".." in name.replace("\\", "/").split("/"):
-            raise UserError(
-                f"{folder}: index.json names a shard outside the data set: {name!r}; do not use it"
-            )
-    if reader.compression is not None and reader.compression.partition(":")[0] != EXTENSION:
-        raise UserError(
-            f"{folder}: {reader.raw_data.basename} is compressed with {reader.compression!r}; expected "
-            f"{EXTENSION} or none; shard the data with python -m engine.shard"
-        )
 
 
 def _check_hash(path: str, hashes: dict[str, str]) -> None:

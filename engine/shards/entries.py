@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from engine.errors import UserError
@@ -14,10 +15,13 @@ _KEYS = {
     "column_encodings", "column_names", "column_sizes", "compression", "format", "hashes", "raw_data",
     "samples", "size_limit", "version", "zip_data",
 }  # fmt: skip
+_LAYOUT_KEYS = (
+    "column_names", "column_encodings", "column_sizes", "compression", "hashes", "size_limit",
+)  # fmt: skip
 _MAX_RAW_BYTES = (1 << 32) - 1  # offsets inside a shard are u32
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class FileInfo:
     """A file as the index describes it: path below the index's folder, bytes, hex digest by algorithm."""
 
@@ -64,7 +68,7 @@ class ShardLayout:
         }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ShardEntry:
     """One shard: its layout, its number of samples and its files."""
 
@@ -127,22 +131,34 @@ def check_basename(name: Any) -> str:
 
 
 def _layout(obj: Mapping[str, Any]) -> ShardLayout:
-    names, encodings = _strings(obj, "column_names"), _strings(obj, "column_encodings")
-    sizes = obj["column_sizes"]
-    if not isinstance(sizes, list) or not len(names) == len(encodings) == len(sizes) > 0:
+    values = (obj[key] for key in _LAYOUT_KEYS)
+    try:
+        return _known_layout(*(tuple(value) if isinstance(value, list) else value for value in values))
+    except TypeError:  # a value that does not hash is neither text nor a number
+        raise UserError(
+            f"shard entry: expected lists of text and numbers in {', '.join(_LAYOUT_KEYS)}"
+        ) from None
+
+
+@lru_cache(maxsize=256)
+def _known_layout(
+    names: Any, encodings: Any, sizes: Any, compression: Any, hashes: Any, limit: Any
+) -> ShardLayout:
+    """Checks a layout once for all the shards that have it, and gives them the same object."""
+    names, encodings = _strings(names, "column_names"), _strings(encodings, "column_encodings")
+    if not isinstance(sizes, tuple) or not len(names) == len(encodings) == len(sizes) > 0:
         raise UserError("shard entry: column names, encodings and sizes differ in length or are empty")
     if len(set(names)) != len(names):
-        raise UserError(f"shard entry: column names repeat: {names}")
+        raise UserError(f"shard entry: column names repeat: {list(names)}")
     expected = tuple(encoding(name).size for name in encodings)
     typed = all(size is None or type(size) is int for size in sizes)
     if not typed or tuple(size or None for size in sizes) != expected:
         raise UserError(f"shard entry: column_sizes {sizes}; {list(encodings)} have {list(expected)}")
-    compression, limit = obj["compression"], obj["size_limit"]
     if compression is not None:
         parse_compression(compression)
     if limit is not None and not isinstance(limit, (int, str)):
         raise UserError(f"shard entry: size_limit {limit!r}; expected bytes or null")
-    return ShardLayout(names, encodings, expected, compression, _strings(obj, "hashes"), limit)
+    return ShardLayout(names, encodings, expected, compression, _strings(hashes, "hashes"), limit)
 
 
 def _file_info(obj: Any, field: str) -> FileInfo:
@@ -154,11 +170,10 @@ def _file_info(obj: Any, field: str) -> FileInfo:
     return FileInfo(check_basename(obj["basename"]), _count(obj["bytes"], f"{field}.bytes"), hashes)
 
 
-def _strings(obj: Mapping[str, Any], field: str) -> tuple[str, ...]:
-    value = obj[field]
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+def _strings(value: Any, field: str) -> tuple[str, ...]:
+    if not isinstance(value, tuple) or not all(isinstance(item, str) for item in value):
         raise UserError(f"shard entry: {field}: expected a list of strings, got {value!r}")
-    return tuple(value)
+    return value
 
 
 def _count(value: Any, field: str) -> int:

@@ -211,7 +211,7 @@ def test_a_compressed_shard_of_another_size_is_refused(samples: list[Sample], tm
 
 def test_another_compression_is_refused(samples: list[Sample], tmp_path: Path) -> None:
     folder = write_dataset(tmp_path / "data", samples[:8], shards=1, compression="gz:1")
-    with pytest.raises(UserError, match=r"'gz:1'; expected zstd or none"):
+    with pytest.raises(UserError, match=r"'gz:1': expected zstd"):
         keys(folder)
 
 
@@ -259,5 +259,5 @@ def test_a_shard_outside_the_folder_is_refused(
     stored = f"00000/shard.00000.mds{'.zstd' if compression else ''}"
     for name in ("../victim.mds", "/etc/victim.mds"):
         (folder / "index.json").write_text(index.replace(f'"{stored}"', f'"{name}"'))
-        with pytest.raises(UserError, match="outside the data set"):
+        with pytest.raises(UserError, match="below the folder of the index"):
             keys(folder)
