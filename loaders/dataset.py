@@ -159,6 +159,9 @@ class CaptionDataset(StreamingDataset):
         """Note the epoch that Streaming settled on; it calls this in every worker, after a resume too."""
         epoch, sample_in_epoch = super()._resume_incr_epoch()
         self.epoch = int(epoch)
+        # The node's leader has counted the epoch only now: a worker with nothing left in it comes back at
+        # once, and would begin the same epoch again.
+        self._shared_barrier(self._unique_worker_world.workers_per_node)
         return epoch, sample_in_epoch
 
     def order(self) -> Order:

@@ -5,11 +5,13 @@ They are forked from a server that has imported the loaders once: a world of fou
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import multiprocessing
 import os
 import socket
-from collections.abc import Callable, Iterator
+import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
@@ -17,7 +19,7 @@ from typing import Any
 from loaders.loader import Batch, CaptionLoader, DataConfig, build_loader
 
 TIMEOUT_S = 120
-PREFIXES_PER_NODE = 1000
+NUMBERS_PER_NODE, NUMBERS_PER_WORLD = 50, 200
 # A sample of a batch: key, and a hash over its source, token ids and pixels.
 Seen = tuple[str, str]
 
@@ -49,6 +51,8 @@ def run_world(world: World, job: Callable[..., Any], *arguments: Any) -> list[An
         for process in processes:
             process.join(5)
             process.kill()
+        for node in range(world.nodes):
+            _remove_shared_memory(_numbers(port, node))
 
 
 def _receive(pipe: Connection) -> Any:
@@ -69,7 +73,7 @@ def _be_rank(
         "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port,
     }  # fmt: skip
     os.environ |= {name: str(value) for name, value in settings.items()}
-    _own_shared_memory(rank // per_node)
+    _own_shared_memory(_numbers(port, rank // per_node))
     # As in a run: here workers would be forked from yet another server, which imports everything anew.
     multiprocessing.set_start_method("fork", force=True)
     try:
@@ -83,14 +87,27 @@ def _be_rank(
         pipe.send(RuntimeError(f"rank {rank}: {type(error).__name__}: {error}"))
 
 
-def _own_shared_memory(node: int) -> None:
-    """Give a node names of its own in /dev/shm, which nodes do not share, but those of one test do."""
+def _numbers(port: int, node: int) -> range:
+    """The numbers in /dev/shm that are a node's own.
+
+    Real nodes do not share it; and two runs that start in the same moment may choose the same number.
+    """
+    first = port % 1000 * NUMBERS_PER_WORLD + node * NUMBERS_PER_NODE
+    return range(first, first + NUMBERS_PER_NODE)
+
+
+def _own_shared_memory(numbers: range) -> None:
     from streaming.base.shared import prefix
 
-    def numbers() -> Iterator[int]:
-        return iter(range(node * PREFIXES_PER_NODE, (node + 1) * PREFIXES_PER_NODE))
+    prefix._each_prefix_int = lambda: iter(numbers)
 
-    prefix._each_prefix_int = numbers
+
+def _remove_shared_memory(numbers: range) -> None:
+    """Forked processes end without Streaming's own cleaning."""
+    for folder in ("/dev/shm", tempfile.gettempdir()):
+        for number in numbers:
+            for left in glob.glob(f"{folder}/{number:06}_*"):
+                os.unlink(left)
 
 
 def _free_port() -> int:
