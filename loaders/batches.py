@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypedDict
 
 import numpy as np
@@ -28,6 +29,7 @@ from loaders.captions import CaptionTokens
 from loaders.columns import Ragged, decode_arrays, decode_int32, decode_strings
 from loaders.dataset import CaptionDataset
 from loaders.policy import BoundPolicy, MissingCaptionError, choose
+from loaders.replacement import Replacer, wrong_hashes
 
 # CLIP's (openai/CLIP, clip.py): the means and deviations of its own training images, RGB in 0..1.
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -86,6 +88,14 @@ class ImageOptions:
         return {"dtype": self.dtype, "mean": self.mean, "std": self.std, "pass_order": self.pass_order}
 
 
+@dataclass(frozen=True)
+class Care:
+    """What is looked for in samples, and how much of it is borne (see `DataConfig`)."""
+
+    bad_samples: float = 1e-4
+    check_samples: bool = False
+
+
 class BatchMaker:
     """Makes training batches from the (epoch, sample) pairs of a `CaptionDataset`.
 
@@ -94,11 +104,18 @@ class BatchMaker:
     """
 
     def __init__(
-        self, dataset: CaptionDataset, policy: BoundPolicy, image: ImageOptions, seed: int, threads: int
+        self,
+        dataset: CaptionDataset,
+        policy: BoundPolicy,
+        image: ImageOptions,
+        seed: int,
+        threads: int,
+        care: Care = Care(),
     ) -> None:
         """Start no threads yet: a loader's worker processes start their own."""
         self.dataset, self.policy, self.image, self.seed = dataset, policy, image, seed
-        self._threads = threads
+        self._threads, self._care = threads, care
+        self._replacer = Replacer(dataset, care.bad_samples)
         self._pool: ThreadPool | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -116,11 +133,17 @@ class BatchMaker:
         """Assemble a batch; all pairs are of one epoch, as Streaming yields them.
 
         Raises:
-            UserError: for a sample without a caption the policy accepts, or with an image that does not
-                decode.
+            UserError: for a sample without a caption the policy accepts, or more bad samples than allowed.
         """
         epoch = pairs[0][0]
-        samples = self.dataset.read(np.fromiter((sample for _, sample in pairs), np.int64, len(pairs)))
+        numbers = np.fromiter((sample for _, sample in pairs), np.int64, len(pairs))
+        samples = self.dataset.read(numbers)
+        self.dataset.counters.add(samples=len(pairs), bytes_read=samples.nbytes)
+        image = empty_images(len(pairs), self.image)
+        decode = partial(self._decode, epoch)
+        status = decode(samples, as_numpy(image))
+        if status.any():
+            samples = self.dataset.read(self._replacer.replace(numbers, status, as_numpy(image), decode))
         hashes = key_hashes(samples.column("key"))
         keys = read_keys(samples)
         tokens = read_tokens(samples, len(self.policy.sources))
@@ -130,7 +153,7 @@ class BatchMaker:
             np.arange(len(pairs)), tokens.positions(source, caption), info.context_length, info.pad_id
         )
         return Batch(
-            image=self._decode(samples, hashes, epoch, keys),
+            image=image,
             text=torch.from_numpy(text),
             caption_source=torch.from_numpy(source),
             key=keys,
@@ -153,25 +176,30 @@ class BatchMaker:
         except MissingCaptionError as error:
             raise UserError(f"sample {keys[error.row]!r}: {error}") from error
 
-    def _decode(
-        self, samples: SampleBatch, hashes: NDArray[np.uint64], epoch: int, keys: list[str]
-    ) -> torch.Tensor:
+    def _decode(self, epoch: int, samples: SampleBatch, image: NDArray[Any]) -> NDArray[np.uint8]:
+        """Fill `image` [N, 3, S, S]; return the status uint8 [N] of each sample."""
         widths, heights = (decode_int32(samples.column(name).concat()[0]) for name in ("width", "height"))
         options = self.image
         boxes = crop_boxes(
-            widths, heights, hashes, seed=self.seed, epoch=epoch, scale=options.scale, ratio=options.ratio
+            widths,
+            heights,
+            key_hashes(samples.column("key")),
+            seed=self.seed,
+            epoch=epoch,
+            scale=options.scale,
+            ratio=options.ratio,
         )
-        image = empty_images(len(keys), options)
         status = train_batch(
             samples.column("image"),
             boxes,
-            as_numpy(image),
+            image,
             self.pool,
             limits=self.dataset.info.limits(),
             **options.native(),
         )
-        refuse_undecoded(status, keys)
-        return image
+        if self._care.check_samples:
+            status[wrong_hashes(samples)] = Status.BAD_SHARD
+        return status
 
 
 def read_array(samples: SampleBatch, name: str, dtype: Any) -> Ragged:

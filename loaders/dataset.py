@@ -18,6 +18,7 @@ from streaming.base.dataset import _ShardState
 from engine.collector import collector_paused
 from engine.errors import UserError
 from engine.native import MdsShard, NativeError, SampleBatch, gather
+from loaders.counters import Counters
 from loaders.metadata import load_info
 from loaders.order import Order, default_canonical_nodes
 from loaders.readers import small_spanner
@@ -63,6 +64,7 @@ class CaptionDataset(StreamingDataset):
         """
         remote = _distinct_remote(order.local, order.remote)
         self.info = load_info(order.local, remote)
+        self.counters = Counters()
         self.epoch = 0
         self.handed_out = False
         self._failure: BaseException | None = None
@@ -78,8 +80,9 @@ class CaptionDataset(StreamingDataset):
                 )
         except (RuntimeError, ValueError, OSError) as error:
             raise UserError(f"{order.local}: Streaming cannot open the data set: {error}") from error
-        self._maps = ShardMaps(mds_readers(order.local, self.shards, self.info.has_scores))
-        self._shard_ends = np.cumsum(self.samples_per_shard)
+        self.readers = mds_readers(order.local, self.shards, self.info.has_scores)
+        self._maps = ShardMaps(self.readers, self.counters)
+        self.shard_ends = np.cumsum(self.samples_per_shard)
         self._batching = order.batch_size, order.drop_last
         if order.num_canonical_nodes is None:
             self.num_canonical_nodes = default_canonical_nodes(self.num_samples) if order.shuffle else 1
@@ -106,7 +109,7 @@ class CaptionDataset(StreamingDataset):
         Raises:
             UserError: when a shard cannot be had undamaged.
         """
-        shard = np.searchsorted(self._shard_ends, samples, side="right")
+        shard = np.searchsorted(self.shard_ends, samples, side="right")
         unique, which = np.unique(shard, return_inverse=True)
         maps = [self._map(int(s)) for s in unique]
         if self.cache_limit:

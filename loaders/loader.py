@@ -11,11 +11,12 @@ from streaming import StreamingDataLoader
 from torch.utils.data import DataLoader
 
 from engine.errors import UserError
-from loaders.batches import CLIP_MEAN, CLIP_STD, Batch, BatchMaker, ImageOptions, default_threads
+from loaders.batches import CLIP_MEAN, CLIP_STD, Batch, BatchMaker, Care, ImageOptions, default_threads
 from loaders.dataset import CaptionDataset, OrderOptions
 from loaders.metadata import DatasetInfo
 from loaders.policy import CaptionPolicy
 from loaders.prefetch import Prefetcher
+from loaders.replacement import require_sample_hashes
 from loaders.stale_memory import remove_stale_shared_memory
 
 
@@ -43,6 +44,9 @@ class DataConfig:
         threads: decode threads in each process; 0 shares the cores among ranks and workers.
         num_workers: worker processes; 0 decodes in this process, ahead of the training step.
         prefetch: batches made ahead (per worker where there are workers).
+        bad_samples: largest share of a rank's samples that may be replaced by a neighbour because their image
+            does not decode (at least 8 may); 0 stops at the first.
+        check_samples: compare each sample with its `sample_hash` too; shards are checked whole in any case.
         drop_last: leave out a last batch that is not full; the contrastive loss wants full ones.
         tokenizer_fingerprint: of the tokenizer the model was built for; None accepts any.
         tokenizer_name: for the message when it is another one.
@@ -66,6 +70,8 @@ class DataConfig:
     threads: int = 0
     num_workers: int = 0
     prefetch: int = 2
+    bad_samples: float = 1e-4
+    check_samples: bool = False
     drop_last: bool = True
     tokenizer_fingerprint: str | None = None
     tokenizer_name: str | None = None
@@ -80,6 +86,8 @@ class DataConfig:
         for name, minimum in least.items():
             if getattr(self, name) < minimum:
                 raise UserError(f"data.{name}: {getattr(self, name)} given; expected at least {minimum}")
+        if not 0 <= self.bad_samples <= 1:
+            raise UserError(f"data.bad_samples: {self.bad_samples} given; expected a share from 0 to 1")
         self.image().check("data")
 
     def order(self) -> OrderOptions:
@@ -164,7 +172,10 @@ def build_loader(config: DataConfig) -> CaptionLoader:
     check_tokenizer(config.local, dataset.info, config.tokenizer_fingerprint, config.tokenizer_name)
     policy = config.policy.bind(dataset.info.sources, dataset.info.has_scores)
     threads = config.threads or default_threads(config.num_workers)
-    return CaptionLoader(BatchMaker(dataset, policy, config.image(), config.seed, threads), config)
+    if config.check_samples:
+        require_sample_hashes(config.local, dataset)
+    care = Care(config.bad_samples, config.check_samples)
+    return CaptionLoader(BatchMaker(dataset, policy, config.image(), config.seed, threads, care), config)
 
 
 def check_tokenizer(folder: str, info: DatasetInfo, fingerprint: str | None, name: str | None) -> None:

@@ -13,6 +13,7 @@ from streaming.base.format.mds.reader import MDSReader
 
 from engine.errors import UserError
 from engine.native import MdsShard, NativeError, hash_file
+from loaders.counters import Counters
 
 # Linux allows 65,530 maps a process; a map costs its page tables only, reopening one costs a hash over the
 # shard.
@@ -40,9 +41,9 @@ class DamagedShardError(UserError):
 class ShardMaps:
     """The open shards of this process, least recently used first."""
 
-    def __init__(self, readers: Sequence[MDSReader], most_open: int = MOST_OPEN) -> None:
+    def __init__(self, readers: Sequence[MDSReader], counters: Counters, most_open: int = MOST_OPEN) -> None:
         """Open nothing yet."""
-        self._readers = readers
+        self._readers, self._counters = readers, counters
         self._most_open = most_open
         self._open: OrderedDict[int, MdsShard] = OrderedDict()
 
@@ -61,6 +62,7 @@ class ShardMaps:
             self._open.move_to_end(shard)
             return self._open[shard]
         opened = open_verified(self._readers[shard])
+        self._counters.add(shards_opened=1)
         self._open[shard] = opened
         if len(self._open) > self._most_open:
             self._open.popitem(last=False)

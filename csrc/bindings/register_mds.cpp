@@ -66,6 +66,14 @@ ByteSpans column(const mds::SampleBatch& batch, const std::string& name) {
   return batch.columns[static_cast<std::size_t>(found - batch.names.begin())];
 }
 
+std::size_t batch_bytes(const mds::SampleBatch& batch) {
+  std::size_t total = 0;
+  for (const ByteSpans& column : batch.columns) {
+    for (const Bytes item : column.items) total += item.size();
+  }
+  return total;
+}
+
 }  // namespace
 
 void register_mds(py::module_& m) {
@@ -90,6 +98,7 @@ void register_mds(py::module_& m) {
   py::class_<mds::SampleBatch>(m, "SampleBatch", "Values of many samples, column by column, still in their shards.")
       .def("__len__", [](const mds::SampleBatch& b) { return b.samples; })
       .def_readonly("column_names", &mds::SampleBatch::names)
+      .def_property_readonly("nbytes", &batch_bytes)
       .def("column", &column, py::arg("name"));
   m.def("gather", &gather, py::arg("shards"), py::arg("which"), py::arg("index"),
         "Sample s of the batch is sample index[s] of shards[which[s]].");

@@ -15,6 +15,7 @@ import zstandard
 from streaming import StreamingDataset
 
 from engine.errors import UserError
+from loaders.counters import Counters
 from loaders.dataset import CaptionDataset, OrderOptions
 from loaders.loader import DataConfig, build_loader
 from loaders.shards import ShardMaps
@@ -81,7 +82,7 @@ def test_a_full_cache_gives_up_files_and_maps(dataset: Path, samples: list[Sampl
 
 def test_maps_are_bounded(dataset: Path, samples: list[Sample]) -> None:
     shards = CaptionDataset(OrderOptions(str(dataset), 8)).shards
-    maps = ShardMaps(shards, most_open=2)  # type: ignore[arg-type]
+    maps = ShardMaps(shards, Counters(), most_open=2)  # type: ignore[arg-type]
     for shard in (0, 1, 2, 3, 0):
         assert len(maps.get(shard)) == shards[shard].samples
         assert len(maps) <= 2

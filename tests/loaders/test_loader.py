@@ -148,7 +148,7 @@ def test_an_image_that_does_not_decode_is_named(tmp_path: Path) -> None:
     broken[5] = replace(broken[5], image=broken[5].image[:-400])
     folder = write_dataset(tmp_path / "broken", broken, shards=1)
     with pytest.raises(UserError, match=r"site/0005.jpg"):
-        epochs(config(folder))
+        epochs(config(folder, bad_samples=0))
 
 
 def test_images_may_be_as_large_as_the_data_set_allows(tmp_path: Path) -> None:
@@ -157,7 +157,7 @@ def test_images_may_be_as_large_as_the_data_set_allows(tmp_path: Path) -> None:
     large = [replace(sample, image=long.getvalue()) for sample in make_samples(8)]
     folder = write_dataset(tmp_path / "large", large, shards=1)
     with pytest.raises(UserError, match="longer side than the limit"):
-        epochs(config(folder, batch_size=8))
+        epochs(config(folder, batch_size=8, bad_samples=0))
     described = json.loads((folder / "dataset.json").read_text())
     described["options"]["image"]["max_side"] = 20_000
     (folder / "dataset.json").write_text(json.dumps(described))
