@@ -74,6 +74,10 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("output")
     group.add_argument("--out", type=Path, required=True, metavar="DIR", help="the dataset's folder")
     group.add_argument(
+        "--captions", nargs="+", default=[], metavar="LEDGER",
+        help="add the captions of ledgers (engine.recaption), joined by key; a later one counts more",
+    )  # fmt: skip
+    group.add_argument(
         "--tokenizer", default="clip", metavar="NAME", help="clip (default), or a Hugging Face folder or name"
     )
     group.add_argument(
@@ -134,7 +138,9 @@ def _build_options(args: argparse.Namespace) -> BuildOptions:
         max_side=args.max_side,
     )
     pack = PackOptions(args.size_limit, tuple(sorted(args.hashes.split(","))), args.compression)
-    return BuildOptions(source_options(args), args.tokenizer, args.context_length, image, pack)
+    return BuildOptions(
+        source_options(args), args.tokenizer, args.context_length, image, pack, tuple(args.captions)
+    )
 
 
 def _run_options(args: argparse.Namespace) -> RunOptions:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ from engine.build.job import Counts, Task
 from engine.build.receipts import Contents, Receipt
 from engine.build.rejects import merge_rejects
 from engine.build.state import State
+from engine.captions.index import IndexCounts
+from engine.captions.join import Coverage, coverage
 from engine.errors import UserError
 from engine.native import commit_file, hash_file
 from engine.shards.entries import ShardEntry
@@ -31,10 +33,19 @@ class Totals:
     counts: Counts = field(default_factory=Counts)
     contents: Contents = field(default_factory=Contents)
     entries: list[ShardEntry] = field(default_factory=list)
+    coverage: dict[str, Coverage] = field(default_factory=dict)
 
 
-def finish(state: State, tasks: Sequence[Task], plan: Mapping[str, Any]) -> Totals:
-    """Writes everything beside the units' folders; `tasks` are in the phase that counts for each unit.
+def finish(
+    state: State, tasks: Sequence[Task], plan: Mapping[str, Any], captions: Mapping[str, IndexCounts]
+) -> Totals:
+    """Writes everything beside the units' folders.
+
+    Args:
+        state: of the build.
+        tasks: in the phase that counts for each unit.
+        plan: of the build.
+        captions: what the ledgers hold, by source.
 
     Raises:
         UserError: nothing is left, or the totals do not add up.
@@ -47,6 +58,7 @@ def finish(state: State, tasks: Sequence[Task], plan: Mapping[str, Any]) -> Tota
     for leftover in out.glob("*.tmp"):
         leftover.unlink()
     merge_rejects((state.rejects_path(task) for task in tasks), out / REJECTS_NAME)
+    totals.coverage = coverage(captions, totals.counts.out, totals.contents.samples_with)
     metadata = dataset_json(plan, totals)
     commit_file(out / DATASET_NAME, json.dumps(metadata, indent=1, ensure_ascii=False).encode())
     write_index(state.folder, totals.entries)
@@ -105,6 +117,8 @@ def dataset_json(plan: Mapping[str, Any], totals: Totals) -> dict[str, Any]:
             }
             for source in plan["sources"]
         },
+        "ledgers": plan.get("ledgers", []),
+        "coverage": {source: asdict(found) for source, found in totals.coverage.items()},
         "tokens": contents.tokens,
         "options": plan["options"],
         "inputs": plan["inputs"],

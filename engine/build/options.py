@@ -52,6 +52,7 @@ class BuildOptions:
     context_length: int | None = None
     image: ImageOptions = field(default_factory=ImageOptions)
     pack: PackOptions = field(default_factory=PackOptions)
+    ledgers: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """As `dataset.json` has them: plain JSON values, equal after a round trip through a file."""

@@ -20,6 +20,7 @@ from engine.build.options import BuildOptions
 from engine.build.samples import COLUMNS, cached_tokenizer
 from engine.build.state import STATE, State, build_lock
 from engine.build.unit import pack_unit
+from engine.captions.join import JoinedSource
 from engine.errors import UserError
 from engine.executors import Finished, open_executor
 from engine.numbers import cores
@@ -76,6 +77,10 @@ def build(
     tasks = [Task(index, unit) for index, unit in enumerate(source.units())]
     if not tasks:
         raise UserError(f"{', '.join(options.source.inputs)}: no input found")
+    if options.ledgers:
+        source = JoinedSource(
+            source, [Path(name) for name in options.ledgers], State(run.out).folder / "captions"
+        )
     plan = make_plan(source, options, tasks)
     _check_options(options)
     if _is_finished(run.out, plan):
@@ -84,12 +89,13 @@ def build(
     with build_lock(run.out):
         state = State(run.out)
         _begin_or_resume(state, plan)
+        captions = source.build() if isinstance(source, JoinedSource) else {}
         threads = max(1, cores() // min(run.workers, len(tasks)))
         job = Job(run.out, source, options, plan["has_scores"], threads)
         builder = _Builder(job, run, state, show)
         before = builder.pack(tasks)
         tasks = builder.remove_duplicates(tasks)
-        return Result(finish(state, tasks, plan), len(tasks), before)
+        return Result(finish(state, tasks, plan, captions), len(tasks), before)
 
 
 def _check_options(options: BuildOptions) -> None:
@@ -102,6 +108,8 @@ def _check_options(options: BuildOptions) -> None:
 def make_plan(source: Source, options: BuildOptions, tasks: Sequence[Task]) -> dict[str, Any]:
     """Everything that must be the same when a build is resumed."""
     asked = options.to_json()
+    del asked["ledgers"]  # what is in them counts, not where they are
+    ledgers = {"ledgers": source.describe()} if isinstance(source, JoinedSource) else {}
     # What a format found by itself counts as much as what was asked for.
     asked["source"]["captions"] = {
         name: "|".join(map(str, field.terms)) for name, field in source.assembler.captions.items()
@@ -111,6 +119,7 @@ def make_plan(source: Source, options: BuildOptions, tasks: Sequence[Task]) -> d
         "has_scores": bool(source.assembler.scores),
         "tokenizer": cached_tokenizer(options.tokenizer, options.context_length).describe(),
         "options": asked,
+        **ledgers,
         "inputs": describe_units([task.unit for task in tasks]),
         "versions": {name: version_of(name) for name in ("veclip-engine", "ftfy", "pyarrow", "tokenizers")},
     }

@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from engine.errors import UserError
+from engine.native import hash_file
 from engine.parquet_file import ParquetFile
 
 LEDGER_NAME = "ledger.json"
@@ -143,6 +144,16 @@ class LedgerSource:
     parts: tuple[Path, ...]
     metadata: dict[str, Any]
 
+    @property
+    def folder(self) -> Path:
+        """Where it is."""
+        return self.parts[0].parent
+
+    @property
+    def rows(self) -> int:
+        """Of all parts."""
+        return sum(int(part["rows"]) for part in self.metadata["parts"])
+
 
 def source_folder(ledger: Path, source: str) -> Path:
     """Where a ledger keeps a source."""
@@ -189,8 +200,19 @@ def read_metadata(path: Path) -> dict[str, Any]:
 
 def _open_source(path: Path) -> LedgerSource:
     metadata = read_metadata(path)
-    parts = tuple(path.parent / str(part) for part in metadata["parts"])
-    for part in parts:
-        if not part.is_file():
-            raise UserError(f"{part}: missing, but {path.name} names it; the ledger is incomplete")
-    return LedgerSource(str(metadata["source"]), parts, metadata)
+    parts = []
+    for part in metadata["parts"]:
+        file = path.parent / str(part["file"])
+        found = file.stat().st_size if file.is_file() else None
+        if found != part["bytes"]:
+            size = "missing" if found is None else f"{found:,} bytes"
+            raise UserError(f"{file}: {size}, but {path.name} says {part['bytes']:,} bytes; fetch it again")
+        parts.append(file)
+    return LedgerSource(str(metadata["source"]), tuple(parts), metadata)
+
+
+def describe_part(part: Path) -> dict[str, Any]:
+    """What `ledger.json` says of a part."""
+    rows = pq.read_metadata(part).num_rows
+    digest = hash_file(part, "xxh3_128")
+    return {"file": part.name, "rows": rows, "bytes": part.stat().st_size, "xxh3_128": digest}

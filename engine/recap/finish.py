@@ -11,7 +11,7 @@ from engine.build.finish import REJECTS_NAME
 from engine.build.job import Task
 from engine.build.rejects import RejectWriter, merge_rejects, read_rejects
 from engine.build.state import State
-from engine.captions.ledger import LEDGER_FORMAT, LEDGER_NAME, LedgerWriter, read_rows
+from engine.captions.ledger import LEDGER_FORMAT, LEDGER_NAME, LedgerWriter, describe_part, read_rows
 from engine.errors import UserError
 from engine.native import commit_file
 from engine.recap.counts import Counts
@@ -67,7 +67,12 @@ def finish(state: State, tasks: Sequence[Task], plan: Mapping[str, Any]) -> Coun
     for file in [*out.glob("*.parquet"), *out.glob("*.tmp")]:
         if file.name not in (*parts, REJECTS_NAME):
             file.unlink()
-    metadata = {"format": LEDGER_FORMAT, **plan, "parts": parts, "counts": total.to_json()}
+    metadata = {
+        "format": LEDGER_FORMAT,
+        **plan,
+        "parts": [describe_part(out / part) for part in parts],
+        "counts": total.to_json(),
+    }
     commit_file(out / LEDGER_NAME, json.dumps(metadata, indent=1, ensure_ascii=False).encode())
     state.remove()
     return total

@@ -25,6 +25,7 @@ from engine.captions.ledger import (
 )
 from engine.errors import UserError
 from engine.executors import Finished, open_executor
+from engine.native import hash_file
 from engine.numbers import cores
 from engine.recap.codes import status_meaning
 from engine.recap.counts import Counts
@@ -157,7 +158,7 @@ def make_plan(
         "source": stage.source,
         "options": options.to_json(),
         "pack": pack_of(stage.pack).hash if stage.pack else "",
-        "vec": [[str(part.name), part.stat().st_size] for ledger in ledgers for part in ledger.parts],
+        "vec": [hash_file(ledger.folder / LEDGER_NAME, "xxh3_64") for ledger in ledgers],
         "inputs": describe_units([task.unit for task in tasks]),
         "versions": {"veclip-engine": version_of("veclip-engine")},
     }

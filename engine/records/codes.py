@@ -38,6 +38,7 @@ CAPTION_CODES = {
     "caption_nul": RejectCode("the caption holds NUL"),
     "caption_not_utf8": RejectCode("the caption is not UTF-8 or holds lone surrogates"),
     "caption_cut": RejectCode("the caption was longer than the limit; its head was kept", False),
+    "caption_other_image": RejectCode("the ledger's caption was made for another image of this key", False),
     "captions_cut": RejectCode("the source had more captions than the limit; the first were kept", False),
 }
 
