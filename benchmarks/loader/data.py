@@ -83,7 +83,10 @@ def pack_tar(folders: Folders) -> None:
     for number in range(shards):
         with tarfile.open(folders.tar / f"{number:05d}.tar", "w") as tar:
             for path in paths[number::shards]:
-                tar.add(path, arcname=Path(path).name)
+                data = Path(path).read_bytes()
+                member = tarfile.TarInfo(Path(path).name)  # `add` would store hard links without their bytes
+                member.size = len(data)
+                tar.addfile(member, io.BytesIO(data))
 
 
 def pack_litdata(folders: Folders) -> None:
