@@ -25,6 +25,7 @@ from engine.native import (
     train_batch,
 )
 from engine.nearest import nearest
+from loaders.buffers import Buffers
 from loaders.captions import CaptionTokens
 from loaders.columns import Ragged, decode_arrays, decode_int32, decode_strings
 from loaders.dataset import CaptionDataset
@@ -36,6 +37,8 @@ CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 DTYPES = {"uint8": torch.uint8, "float32": torch.float32, "bfloat16": torch.bfloat16}
 PASS_ORDERS = ("pillow11", "pillow13")
+# One being made, some waiting, one or two with the trainer; memory that is never needed is never touched.
+KEPT_BATCHES = 4
 
 
 class Batch(TypedDict):
@@ -117,10 +120,11 @@ class BatchMaker:
         self._threads, self._care = threads, care
         self._replacer = Replacer(dataset, care.bad_samples)
         self._pool: ThreadPool | None = None
+        self._buffers = Buffers(KEPT_BATCHES)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave the threads behind when pickled."""
-        return {**self.__dict__, "_pool": None}
+        """Leave threads and memory behind when pickled."""
+        return {**self.__dict__, "_pool": None, "_buffers": Buffers(KEPT_BATCHES)}
 
     @property
     def pool(self) -> ThreadPool:
@@ -139,7 +143,7 @@ class BatchMaker:
         numbers = np.fromiter((sample for _, sample in pairs), np.int64, len(pairs))
         samples = self.dataset.read(numbers)
         self.dataset.counters.add(samples=len(pairs), bytes_read=samples.nbytes)
-        image = empty_images(len(pairs), self.image)
+        image = empty_images(len(pairs), self.image, self._buffers)
         decode = partial(self._decode, epoch)
         status = decode(samples, as_numpy(image))
         if status.any():
@@ -220,17 +224,19 @@ def read_tokens(samples: SampleBatch, sources: int) -> CaptionTokens:
     return CaptionTokens.build(tokens, counts, lengths, sources)
 
 
-def empty_images(count: int, options: ImageOptions) -> torch.Tensor:
+def empty_images(count: int, options: ImageOptions, buffers: Buffers) -> torch.Tensor:
     """Return memory for `count` images where the trainer wants it.
 
     In a worker process: shared memory, so that the batch reaches the main process without a copy. Beside a
-    GPU: pinned memory, which torch's host allocator reuses.
+    GPU: pinned memory, which torch's host allocator reuses. Else a block of `buffers`.
     """
     shape = (count, 3, options.size, options.size)
     dtype = DTYPES[options.dtype]
-    if torch.utils.data.get_worker_info() is None:
-        return torch.empty(shape, dtype=dtype, pin_memory=torch.cuda.is_available())
     size = count * 3 * options.size**2 * dtype.itemsize
+    if torch.utils.data.get_worker_info() is None:
+        if torch.cuda.is_available():
+            return torch.empty(shape, dtype=dtype, pin_memory=True)
+        return buffers.take(size).view(dtype).view(shape)
     shared = torch.UntypedStorage._new_shared(size)  # type: ignore[no-untyped-call]  # what torch's own collate uses
     return torch.empty(0, dtype=dtype).set_(shared).view(shape)
 

@@ -16,6 +16,7 @@ from engine.nearest import nearest
 from loaders.batches import (
     CLIP_MEAN,
     CLIP_STD,
+    KEPT_BATCHES,
     ImageOptions,
     as_numpy,
     default_threads,
@@ -24,6 +25,7 @@ from loaders.batches import (
     read_tokens,
     refuse_undecoded,
 )
+from loaders.buffers import Buffers
 from loaders.captions import CaptionTokens
 from loaders.dataset import CaptionDataset, OrderOptions
 from loaders.loader import check_tokenizer
@@ -106,6 +108,7 @@ class RetrievalLoader:
         self._sources = _source_mask(config.sources, dataset.info.sources)
         self._image = config.image()
         self._pool = ThreadPool(config.threads or default_threads(0))
+        self._buffers = Buffers(KEPT_BATCHES)
         self._samples = np.arange(config.rank, dataset.num_samples, config.ranks, dtype=np.int64)
 
     def __len__(self) -> int:
@@ -121,7 +124,7 @@ class RetrievalLoader:
         samples = self.dataset.read(numbers)
         info = self.dataset.info
         keys = read_keys(samples)
-        image = empty_images(len(keys), self._image)
+        image = empty_images(len(keys), self._image, self._buffers)
         status = eval_batch(
             samples.column("image"),
             as_numpy(image),
