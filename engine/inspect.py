@@ -5,14 +5,22 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from engine.numbers import positive
+
+if TYPE_CHECKING:
+    from engine.shards.reader import MdsDataset
+
+_ON_A_SCREEN = 3
+_ON_A_PAGE = 1000
 
 EXAMPLE = """\
 examples:
   python -m engine.inspect shards --terminal
   python -m engine.inspect shards --terminal --random --count 5 --seed 3
   python -m engine.inspect shards --key 000000012
+  python -m engine.inspect shards --html samples.html --random --count 2000
 """
 
 
@@ -20,18 +28,26 @@ def make_parser() -> argparse.ArgumentParser:
     """The command line's options."""
     parser = argparse.ArgumentParser(
         prog="python -m engine.inspect",
-        description="Show samples of a dataset: key, captions by source with their token counts, image.",
+        description="Show samples of a dataset: key, captions by source with their token counts, image; "
+        "as text, drawn in the terminal, or as one HTML page to search and filter.",
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("folder", type=Path, metavar="DIR", help="the dataset")
-    parser.add_argument("--terminal", action="store_true", help="draw the images in the terminal")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--terminal", action="store_true", help="draw the images in the terminal")
+    where.add_argument("--html", type=Path, metavar="FILE", help="write one self-contained page")
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--index", type=int, metavar="N", help="begin with this sample (default 0)")
     which.add_argument("--key", action="append", metavar="KEY", help="the sample with this key; repeatable")
     which.add_argument("--random", action="store_true", help="samples drawn at random")
     parser.add_argument("--seed", type=int, default=0, help="of --random (default 0)")
-    parser.add_argument("--count", type=positive, default=3, metavar="N", help="samples to show (default 3)")
+    parser.add_argument(
+        "--count",
+        type=positive,
+        metavar="N",
+        help="samples to show (default 3; with --html 1000, about 8 MB)",
+    )
     return parser
 
 
@@ -60,10 +76,23 @@ def _inspect(args: argparse.Namespace) -> None:
     if args.key:
         chosen = find_keys(dataset, args.key)
     else:
-        chosen = choose(len(dataset), args.index or 0, args.count, args.seed if args.random else None)
+        count = args.count or (_ON_A_PAGE if args.html else _ON_A_SCREEN)
+        chosen = choose(len(dataset), args.index or 0, count, args.seed if args.random else None)
+    if args.html:
+        return _write_page(args.html, dataset, chosen)
     screen = Screen.of_terminal() if args.terminal else None
     for index in chosen:
         print(f"\n{show_sample(dataset, index, screen)}")
+
+
+def _write_page(path: Path, dataset: MdsDataset, chosen: list[int]) -> None:
+    from engine.page import write_page
+    from engine.page.dataset import dataset_samples, dataset_sources
+
+    shown = write_page(
+        path, str(dataset.directory), dataset_samples(dataset, chosen), dataset_sources(dataset)
+    )
+    print(f"{path}: {shown:,} samples; open it in a browser")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,104 @@
+"""Writes the page: one file with everything in it, in which no caption can run.
+
+Captions stand in a JSON block that browsers do not execute; the script puts them into the page as text only.
+The policy in the head names the page's own script and style by hash: anything else is refused.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from engine.native import PrepareOptions, ThreadPool, commit_file, prepare_images
+from engine.page.model import PageCaption, PageSample
+
+_DATA = Path(__file__).parent / "data"
+_THUMBNAIL = PrepareOptions(resize_shorter=160, quality=72)
+_IMAGES_AT_ONCE = 64
+# Stretched to its shorter side, a banner of 50:1 would still be a large file.
+_LARGEST_THUMBNAIL = 60_000
+
+
+def write_page(path: Path, title: str, samples: Iterable[PageSample], sources: Sequence[str]) -> int:
+    """Writes the page and returns how many samples are on it.
+
+    Args:
+        path: The file; it appears whole or not at all.
+        title: What was looked at.
+        samples: In the order of the page.
+        sources: Caption sources in the order in which they stand side by side.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    shown = list(_sample_rows(samples, ThreadPool(1)))
+    data = {"title": title, "sources": list(sources), "samples": shown}
+    commit_file(path, _page(title, data).encode())
+    return len(shown)
+
+
+def _page(title: str, data: Mapping[str, Any]) -> str:
+    style = (_DATA / "page.css").read_text(encoding="utf-8")
+    script = (_DATA / "page.js").read_text(encoding="utf-8")
+    policy = (
+        f"default-src 'none'; img-src data:; style-src '{_hash(style)}'; script-src '{_hash(script)}';"
+        " base-uri 'none'; form-action 'none'"
+    )
+    body = (_DATA / "page.html").read_text(encoding="utf-8")
+    parts = {"POLICY": policy, "TITLE": html.escape(title), "STYLE": style, "SCRIPT": script}
+    for name, text in parts.items():
+        body = body.replace(f"@{name}@", text)
+    # Last, so that nothing in the data is taken for a place holder.
+    before, after = body.split("@DATA@")
+    return before + _json(data) + after
+
+
+def _json(data: Mapping[str, Any]) -> str:
+    """JSON that cannot end the block it stands in; lone surrogates stay escaped."""
+    text = json.dumps(data, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _hash(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _sample_rows(samples: Iterable[PageSample], pool: ThreadPool) -> Iterable[dict[str, Any]]:
+    left = iter(samples)
+    while chunk := list(islice(left, _IMAGES_AT_ONCE)):
+        made, _, _ = prepare_images([sample.image or b"" for sample in chunk], _THUMBNAIL, pool)
+        for sample, image, thumbnail in zip(chunk, (s.image for s in chunk), made, strict=True):
+            yield {
+                "key": sample.key,
+                "where": sample.where,
+                "image": _uri(thumbnail),
+                "state": "" if thumbnail else "no image" if image is None else "image cannot be decoded",
+                "captions": [_caption(caption) for caption in sample.captions],
+            }
+
+
+def _uri(image: bytes | None) -> str:
+    if image is None or len(image) > _LARGEST_THUMBNAIL:
+        return ""
+    kind = "png" if image.startswith(b"\x89PNG") else "webp" if image.startswith(b"RIFF") else "jpeg"
+    return f"data:image/{kind};base64,{base64.b64encode(image).decode()}"
+
+
+def _caption(caption: PageCaption) -> dict[str, Any]:
+    row: dict[str, Any] = {"source": caption.source, "text": caption.text}
+    if caption.tokens is not None:
+        row["tokens"] = caption.tokens
+    if caption.score is not None:
+        row["score"] = round(caption.score, 4)
+    for name in ("code", "fallback"):
+        if value := getattr(caption, name):
+            row[name] = value
+    if caption.details:
+        row["details"] = dict(caption.details)
+    return row
