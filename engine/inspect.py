@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from engine.numbers import positive
 
 if TYPE_CHECKING:
+    from engine.page.inputs import Choice
     from engine.shards.reader import MdsDataset
 
 _ON_A_SCREEN = 3
@@ -20,7 +21,8 @@ examples:
   python -m engine.inspect shards --terminal
   python -m engine.inspect shards --terminal --random --count 5 --seed 3
   python -m engine.inspect shards --key 000000012
-  python -m engine.inspect shards --html samples.html --random --count 2000
+  python -m engine.inspect shards --html samples.html --random --count 2000 --captions ledger
+  python -m engine.inspect ledger --html captions.html
 """
 
 
@@ -33,10 +35,16 @@ def make_parser() -> argparse.ArgumentParser:
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("folder", type=Path, metavar="DIR", help="the dataset")
+    parser.add_argument(
+        "folder", type=Path, metavar="DIR", help="the dataset, or with --html a caption ledger"
+    )
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--terminal", action="store_true", help="draw the images in the terminal")
     where.add_argument("--html", type=Path, metavar="FILE", help="write one self-contained page")
+    parser.add_argument(
+        "--captions", type=Path, action="append", default=[], metavar="LEDGER",
+        help="with --html: show these ledgers' captions and codes beside the samples; repeatable",
+    )  # fmt: skip
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--index", type=int, metavar="N", help="begin with this sample (default 0)")
     which.add_argument("--key", action="append", metavar="KEY", help="the sample with this key; repeatable")
@@ -71,27 +79,42 @@ def _inspect(args: argparse.Namespace) -> None:
     from engine.build.inspection import Screen, choose, find_keys, show_sample, show_summary
     from engine.shards.reader import open_dataset
 
+    if args.html is not None and not (args.folder / "index.json").exists():
+        return _write_ledger(args)
     dataset = open_dataset(args.folder)
     print(show_summary(dataset))
+    if args.html is not None:
+        return _write_dataset(args, dataset)
     if args.key:
         chosen = find_keys(dataset, args.key)
     else:
-        count = args.count or (_ON_A_PAGE if args.html else _ON_A_SCREEN)
+        count = args.count or _ON_A_SCREEN
         chosen = choose(len(dataset), args.index or 0, count, args.seed if args.random else None)
-    if args.html:
-        return _write_page(args.html, dataset, chosen)
     screen = Screen.of_terminal() if args.terminal else None
     for index in chosen:
         print(f"\n{show_sample(dataset, index, screen)}")
 
 
-def _write_page(path: Path, dataset: MdsDataset, chosen: list[int]) -> None:
-    from engine.page import write_page
-    from engine.page.dataset import dataset_samples, dataset_sources
+def _write_dataset(args: argparse.Namespace, dataset: MdsDataset) -> None:
+    from engine.page.inputs import dataset_page
 
-    shown = write_page(
-        path, str(dataset.directory), dataset_samples(dataset, chosen), dataset_sources(dataset)
-    )
+    _report(args.html, dataset_page(args.html, dataset, args.captions, _choice(args)))
+
+
+def _write_ledger(args: argparse.Namespace) -> None:
+    from engine.page.inputs import ledger_page
+
+    _report(args.html, ledger_page(args.html, [args.folder, *args.captions], _choice(args)))
+
+
+def _choice(args: argparse.Namespace) -> Choice:
+    from engine.page.inputs import Choice
+
+    seed = args.seed if args.random else None
+    return Choice(tuple(args.key or ()), args.index or 0, args.count or _ON_A_PAGE, seed)
+
+
+def _report(path: Path, shown: int) -> None:
     print(f"{path}: {shown:,} samples; open it in a browser")
 
 
