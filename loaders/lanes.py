@@ -48,6 +48,12 @@ class Line:
         found: NDArray[np.int64] = self.starts[run] + places - (self._ends[run] - self.sizes[run])
         return found
 
+    def place(self, sample: int) -> int | None:
+        """Return where a sample is in the line, or None if it is not."""
+        for run in np.flatnonzero((self.starts <= sample) & (sample < self.starts + self.sizes)).tolist():
+            return int(self._ends[run] - self.sizes[run] + sample - self.starts[run])
+        return None
+
     def part(self, begin: int, end: int) -> Line:
         """Return places begin to end as a line of their own."""
         before = self._ends - self.sizes
@@ -89,6 +95,12 @@ class Lane:
         below = int(np.count_nonzero(keys < 0))
         inside = np.flatnonzero((keys >= 0) & (keys < self.window << 32))
         return Bucket(first + below, first + inside[np.argsort(keys[inside], kind="stable")])
+
+    def rank(self, place: int) -> int:
+        """Return where in the lane's shuffled order the sample at a place stands."""
+        key = int(self._keys(place, place + 1, 0)[0])
+        first, places = self.bucket((key >> 32) // self.window)
+        return first + int(np.flatnonzero(places == place)[0])
 
     def _keys(self, first: int, last: int, origin: int) -> NDArray[np.int64]:
         """Return the keys of places [first, last), in 2^-32 of a place, from `origin` on."""

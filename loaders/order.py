@@ -74,16 +74,33 @@ class Order:
         """
         if len(positions) and not 0 <= positions[0] <= positions[-1] < len(self):
             raise IndexError(f"positions {positions[0]} to {positions[-1]} of {len(self)}")
-        if epoch != self._epoch:
-            self._epoch = epoch
-            self._lanes.clear()
-            self._buckets.clear()
+        self._turn_to(epoch)
         lane_of = positions % self.canonical_nodes
         found = np.empty(len(positions), np.int64)
         for number in np.unique(lane_of).tolist():
             here = np.flatnonzero(lane_of == number)
             found[here] = self._in_lane(number, positions[here] // self.canonical_nodes)
         return found
+
+    def position(self, epoch: int, sample: int) -> int:
+        """Return at which position of an epoch a sample stands.
+
+        Raises:
+            IndexError: for a sample that the data set does not have.
+        """
+        self._turn_to(epoch)
+        for number in range(self.canonical_nodes):
+            lane = self._lane(number)
+            place = lane.line.place(sample)
+            if place is not None:
+                return (lane.rank(place) if self.shuffle else place) * self.canonical_nodes + number
+        raise IndexError(f"sample {sample} of {len(self)}")
+
+    def _turn_to(self, epoch: int) -> None:
+        if epoch != self._epoch:
+            self._epoch = epoch
+            self._lanes.clear()
+            self._buckets.clear()
 
     def _in_lane(self, number: int, ranks: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the samples at ascending places [M] of a lane's shuffled order."""

@@ -15,20 +15,16 @@ import yaml
 
 from engine.errors import UserError
 from loaders.loader import DataConfig
+from loaders.recipe.data import DERIVED as DATA_DERIVED
+from loaders.recipe.data import SEED, data_section
+from loaders.recipe.sources import apply_overrides, read_yaml
+from loaders.recipe.strict import build, to_plain
 from loaders.retrieval import RetrievalConfig
 from train.architecture import ModelConfig, image_size_of
 from train.optim import OptimizerConfig, ScheduleConfig, check_time
-from train.sources import apply_overrides, read_yaml
-from train.strict import build, to_plain
 
 DERIVED = {
-    "data": {
-        "batch_size": "global_train_batch_size (it is that, over the number of ranks)",
-        "image_size": "the model's image_size",
-        "tokenizer_fingerprint": "nothing: the model is fitted to the data set's tokenizer",
-        "tokenizer_name": "nothing: the model is fitted to the data set's tokenizer",
-        "shuffle_algo": "nothing: there is one order (docs/architecture.md, Order of an epoch)",
-    },
+    "data": DATA_DERIVED,
     "retrieval": {
         "image_size": "the model's image_size",
         "rank": "nothing: ranks share the work by themselves",
@@ -93,7 +89,7 @@ class TrainConfig:
     clip_grad_norm: float | None = 1.0
     precision: Literal["auto", "fp32", "amp_bf16", "amp_fp16"] = "auto"
     device_train_microbatch_size: int | str | None = None
-    seed: int = 17
+    seed: int = SEED
     run_name: str | None = None
     save_folder: str | None = "runs/{run_name}"
     save_interval: str = "1ep"
@@ -148,8 +144,7 @@ def _derive(values: Mapping[str, Any], world_size: int) -> dict[str, Any]:
                 raise UserError(f"{section}.{key}: cannot be given; it follows from {derived[key]}")
     size = _image_size(values)
     if isinstance(values.get("data"), Mapping):
-        own = {"seed": values.get("seed", TrainConfig.seed), **values["data"]}
-        result["data"] = {**own, "batch_size": _rank_batch(values, world_size), **size}
+        result["data"] = data_section(values, world_size, size["image_size"])
     if isinstance(values.get("retrieval"), Mapping):
         result["retrieval"] = {**values["retrieval"], **size}
     return result
@@ -157,18 +152,6 @@ def _derive(values: Mapping[str, Any], world_size: int) -> dict[str, Any]:
 
 def _image_size(values: Mapping[str, Any]) -> dict[str, int]:
     return {"image_size": image_size_of(build(ModelConfig, values.get("model", {}), "model"))}
-
-
-def _rank_batch(values: Mapping[str, Any], world_size: int) -> int:
-    total = values.get("global_train_batch_size")
-    if type(total) is not int or total < 1:
-        raise UserError(f"global_train_batch_size: expected a whole number of at least 1, got {total!r}")
-    if total % world_size:
-        raise UserError(
-            f"global_train_batch_size: {total} does not divide among {world_size} ranks; "
-            f"give a multiple of {world_size}, such as {total - total % world_size or world_size}"
-        )
-    return total // world_size
 
 
 def _check(config: TrainConfig) -> None:

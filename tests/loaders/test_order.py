@@ -55,6 +55,14 @@ def test_any_part_is_that_part_of_the_whole(sizes: list[int], lanes: int, data: 
         assert (used.samples(1, begin, sum(sizes)) == whole[begin:]).all()
 
 
+@given(sizes=SHARDS, lanes=LANES, epoch=st.integers(0, 2), shuffle=st.booleans())
+@settings(deadline=None, max_examples=30)
+def test_position_is_the_inverse(sizes: list[int], lanes: int, epoch: int, shuffle: bool) -> None:
+    walked = order(sizes, min(lanes, sum(sizes)), shuffle=shuffle)
+    samples = walked.samples(epoch, 0, sum(sizes)).tolist()
+    assert [walked.position(epoch, sample) for sample in samples] == list(range(sum(sizes)))
+
+
 def test_without_shuffling_one_lane_is_the_index() -> None:
     assert order([5, 0, 9], 1, shuffle=False).samples(4, 0, 14).tolist() == list(range(14))
 

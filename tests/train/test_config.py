@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from engine.errors import UserError
-from train.sources import apply_overrides, read_yaml
-from train.strict import build, to_plain
+from loaders.recipe.sources import apply_overrides, read_yaml
+from loaders.recipe.strict import build, to_plain
 
 
 @dataclass(frozen=True)
