@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypedDict
+from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 import torch
@@ -91,6 +91,18 @@ class ImageOptions:
         return {"dtype": self.dtype, "mean": self.mean, "std": self.std, "pass_order": self.pass_order}
 
 
+class Made(NamedTuple):
+    """A batch and what it was made from.
+
+    samples: int64 [B], numbers in index.json's order, after bad samples were replaced; caption: int64 [B],
+    the number of each chosen caption within its source.
+    """
+
+    batch: Batch
+    samples: NDArray[np.int64]
+    caption: NDArray[np.int64]
+
+
 @dataclass(frozen=True)
 class Care:
     """What is looked for in samples, and how much of it is borne (see `DataConfig`)."""
@@ -134,34 +146,61 @@ class BatchMaker:
         return self._pool
 
     def __call__(self, pairs: Sequence[tuple[int, int]]) -> Batch:
+        """Assemble a batch; see `make`."""
+        return self.make(pairs).batch
+
+    def make(self, pairs: Sequence[tuple[int, int]]) -> Made:
         """Assemble a batch; all pairs are of one epoch, as Streaming yields them.
 
         Raises:
             UserError: for a sample without a caption the policy accepts, or more bad samples than allowed.
         """
         epoch = pairs[0][0]
+        counters = self.dataset.counters
         numbers = np.fromiter((sample for _, sample in pairs), np.int64, len(pairs))
         samples = self.dataset.read(numbers)
-        self.dataset.counters.add(samples=len(pairs), bytes_read=samples.nbytes)
+        counters.add(samples=len(pairs), bytes_read=samples.nbytes)
         image = empty_images(len(pairs), self.image, self._buffers)
-        decode = partial(self._decode, epoch)
-        status = decode(samples, as_numpy(image))
-        if status.any():
-            samples = self.dataset.read(self._replacer.replace(numbers, status, as_numpy(image), decode))
+        with counters.timed("decode_us"):
+            decode = partial(self._decode, epoch)
+            status = decode(samples, as_numpy(image))
+            if status.any():
+                numbers = self._replacer.replace(numbers, status, as_numpy(image), decode)
+                samples = self.dataset.read(numbers)
+        with counters.timed("captions_us"):
+            text, source, caption, keys = self._captions(samples, epoch)
+        batch = Batch(
+            image=image,
+            text=torch.from_numpy(text),
+            caption_source=torch.from_numpy(source),
+            key=keys,
+        )
+        return Made(batch, numbers, caption)
+
+    def boxes(self, epoch: int, samples: SampleBatch) -> NDArray[np.int32]:
+        """Return the crops int32 [N, 4] of samples in an epoch: left, top, width, height."""
+        return crop_boxes(
+            *decode_sizes(samples),
+            key_hashes(samples.column("key")),
+            seed=self.seed,
+            epoch=epoch,
+            scale=self.image.scale,
+            ratio=self.image.ratio,
+        )
+
+    def _captions(
+        self, samples: SampleBatch, epoch: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], list[str]]:
+        """Return ids [N, context], source [N], number within it [N] and keys."""
         hashes = key_hashes(samples.column("key"))
         keys = read_keys(samples)
         tokens = read_tokens(samples, len(self.policy.sources))
         source, caption = self._choose(samples, tokens, hashes, epoch, keys)
         info = self.dataset.info
         text = tokens.padded_text(
-            np.arange(len(pairs)), tokens.positions(source, caption), info.context_length, info.pad_id
+            np.arange(len(keys)), tokens.positions(source, caption), info.context_length, info.pad_id
         )
-        return Batch(
-            image=image,
-            text=torch.from_numpy(text),
-            caption_source=torch.from_numpy(source),
-            key=keys,
-        )
+        return text, source, caption, keys
 
     def _choose(
         self,
@@ -182,24 +221,13 @@ class BatchMaker:
 
     def _decode(self, epoch: int, samples: SampleBatch, image: NDArray[Any]) -> NDArray[np.uint8]:
         """Fill `image` [N, 3, S, S]; return the status uint8 [N] of each sample."""
-        widths, heights = (decode_int32(samples.column(name).concat()[0]) for name in ("width", "height"))
-        options = self.image
-        boxes = crop_boxes(
-            widths,
-            heights,
-            key_hashes(samples.column("key")),
-            seed=self.seed,
-            epoch=epoch,
-            scale=options.scale,
-            ratio=options.ratio,
-        )
         status = train_batch(
             samples.column("image"),
-            boxes,
+            self.boxes(epoch, samples),
             image,
             self.pool,
             limits=self.dataset.info.limits(),
-            **options.native(),
+            **self.image.native(),
         )
         if self._care.check_samples:
             status[wrong_hashes(samples)] = Status.BAD_SHARD
@@ -209,6 +237,12 @@ class BatchMaker:
 def read_array(samples: SampleBatch, name: str, dtype: Any) -> Ragged:
     """Read a one-dimensional array column of a batch."""
     return decode_arrays(name, *samples.column(name).concat(), dtype)
+
+
+def decode_sizes(samples: SampleBatch) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Read the widths [N] and heights [N] of a batch's stored images."""
+    width, height = (decode_int32(samples.column(name).concat()[0]) for name in ("width", "height"))
+    return width, height
 
 
 def read_keys(samples: SampleBatch) -> list[str]:

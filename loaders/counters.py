@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import astuple, dataclass, fields
 from typing import Any
 
@@ -29,6 +32,9 @@ class ReadCounts:
         shards_fetched: shards brought from the remote.
         bytes_fetched: their bytes as the remote holds them, failed attempts not counted.
         fetch_retries: attempts that failed and were followed by another.
+        fetch_us, gather_us, captions_us, decode_us: microseconds that making batches spent waiting for shards
+            (fetching, verifying, mapping), taking views of samples, choosing captions, decoding and resizing
+            images; summed over processes, so that with workers they may pass the clock.
     """
 
     samples: int = 0
@@ -38,6 +44,10 @@ class ReadCounts:
     shards_fetched: int = 0
     bytes_fetched: int = 0
     fetch_retries: int = 0
+    fetch_us: int = 0
+    gather_us: int = 0
+    captions_us: int = 0
+    decode_us: int = 0
 
     @property
     def cache_hits(self) -> int:
@@ -81,6 +91,15 @@ class Counters:
         with self._lock:
             for name, amount in amounts.items():
                 row[_COLUMNS[name]] += amount
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Add the microseconds that the block takes to a field of `ReadCounts`."""
+        began = time.perf_counter_ns()
+        try:
+            yield
+        finally:
+            self.add(**{stage: (time.perf_counter_ns() - began) // 1000})
 
     def add_replaced(self, samples: NDArray[np.int64]) -> None:
         """Count samples that were replaced and remember the first few."""

@@ -111,14 +111,16 @@ class CaptionDataset(StreamingDataset):
         """
         shard = np.searchsorted(self.shard_ends, samples, side="right")
         unique, which = np.unique(shard, return_inverse=True)
-        maps = [self._map(int(s)) for s in unique]
+        with self.counters.timed("fetch_us"):
+            maps = [self._map(int(s)) for s in unique]
         if self.cache_limit:
             self._shard_access_times.numpy()[unique] = time_ns()
             self._maps.keep_only(
                 set(np.flatnonzero(self._shard_states.numpy() == _ShardState.LOCAL).tolist())
             )
         index = samples - self.sample_offset_per_shard[shard]
-        return _gather(maps, which.astype(np.int32), index.astype(np.int32))
+        with self.counters.timed("gather_us"):
+            return _gather(maps, which.astype(np.int32), index.astype(np.int32))
 
     def stop(self) -> None:
         """Make an iteration that runs in another thread end soon."""

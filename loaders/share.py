@@ -87,3 +87,9 @@ class WorkerShare:
         epoch = self._steps.epoch
         parts = positions[:inside], positions[inside:] % max(1, len(self._order))
         return np.concatenate([self._order.at(epoch, part) for part in parts])
+
+
+def rank_of_slot(slot: int, ranks: int, nodes: int) -> int:
+    """Return the rank that reads a slot of the global batch: see `WorkerShare`."""
+    per_node = ranks // nodes
+    return slot % nodes * per_node + slot // nodes % per_node

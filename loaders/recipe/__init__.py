@@ -1,1 +1,1 @@
-"""Recipes in YAML: read strictly, laid over with `key=value` words, and the part of them that is about data."""
+"""Recipes in YAML: read strictly, laid over with `key=value` words; the part of them that is about data."""
