@@ -56,6 +56,7 @@ def main(folder: str, loader: str, workers: int) -> None:
     times["opened_s"] = since_start()
     batch = next(iter(opened))
     times["first_batch_s"] = since_start()
+    times["cpu_s"] = round(time.process_time(), 2)
     assert len(batch["key"] if isinstance(batch, dict) else batch) == BATCH
     print(json.dumps(times), flush=True)
 

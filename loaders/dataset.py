@@ -20,6 +20,7 @@ from engine.errors import UserError
 from engine.native import MdsShard, NativeError, SampleBatch, gather
 from loaders.counters import Counters
 from loaders.metadata import load_info
+from loaders.order import NAME as ORDER_NAME
 from loaders.order import Order, default_canonical_nodes
 from loaders.readers import small_spanner
 from loaders.shards import DamagedShardError, ShardMaps, advice, mds_readers
@@ -158,7 +159,21 @@ class CaptionDataset(StreamingDataset):
         state: dict[str, Any] = super().state_dict(num_samples, from_beginning)
         if from_beginning and num_samples == 0 and self.handed_out:
             state["epoch"] += 1
-        return state
+        return {**state, "order": ORDER_NAME}
+
+    def load_state_dict(self, obj: dict[str, Any]) -> None:
+        """Go on from a state.
+
+        Raises:
+            UserError: when it lies within an epoch of another order, which cannot be continued.
+        """
+        if obj["sample_in_epoch"] and obj.get("order") != ORDER_NAME:
+            raise UserError(
+                f"checkpoint: saved after {obj['sample_in_epoch']:,} samples of an epoch in the order "
+                f"{obj.get('order', 'of Streaming')!r}; this version walks in the order {ORDER_NAME!r}; go "
+                "on from a checkpoint between epochs, or load its weights alone (load_weights_only)"
+            )
+        super().load_state_dict(obj)
 
     def _resume_incr_epoch(self) -> tuple[int, int]:
         """Note the epoch that Streaming settled on; it calls this in every worker, after a resume too."""

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from engine.errors import UserError
 from loaders.lanes import RUN_SHARDS, Bucket, Lane, Line, permutation
 
+NAME = "windows-1"
+"""Stands in checkpoints: a change of the order must change it."""
 MOST_LANES = 64
 LANE = 1 << 16
 """Samples that a lane has at least, where the number of lanes is not given."""

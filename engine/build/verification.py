@@ -22,6 +22,7 @@ from engine.errors import UserError
 from engine.executors import Progress, open_executor
 from engine.native import Limits, hash_file, key_hashes
 from engine.shards.checks import check_shard
+from engine.shards.entries import ShardEntry
 from engine.shards.reader import MdsDataset, open_dataset
 
 MOST_PROBLEMS = 20  # of one shard; the rest is counted
@@ -30,14 +31,14 @@ SMALL_BYTES = 8 << 20  # checked before another process has started
 
 @dataclass(frozen=True)
 class ShardTask:
-    """One shard to check."""
+    """One shard to check: its number, and its entry in the index, which no worker reads again."""
 
     shard: int
-    basename: str
+    entry: ShardEntry
 
     def __str__(self) -> str:
         """As messages name it."""
-        return self.basename
+        return self.entry.stored.basename
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def verify(folder: Path, workers: int, tokens: bool = True) -> Iterator[Findings
     findings.problems += _stray_files(dataset)
     mismatch = list(_tokenizer_problems(metadata)) if metadata is not None and tokens else []
     findings.problems += mismatch
-    tasks = [ShardTask(at, entry.stored.basename) for at, entry in enumerate(dataset.entries)]
+    tasks = [ShardTask(at, entry) for at, entry in enumerate(dataset.entries)]
     job = VerifyJob(folder, metadata, tokens and not mismatch)
     small = sum(entry.stored.bytes for entry in dataset.entries) < SMALL_BYTES
     executor = open_executor("inline" if workers == 1 or small else "local", workers)
@@ -107,21 +108,20 @@ def verify(folder: Path, workers: int, tokens: bool = True) -> Iterator[Findings
 
 def check_one(job: VerifyJob, task: ShardTask) -> Iterator[ShardReport]:
     """Checks one shard, in a worker."""
-    dataset = open_dataset(job.folder)
-    entry = dataset.entries[task.shard]
-    problems = check_shard(dataset, task.shard)
-    yield ShardReport(bytes=entry.stored.bytes, problems=_bounded(problems))
+    dataset = MdsDataset(job.folder, [task.entry])
+    problems = check_shard(dataset, 0)
+    yield ShardReport(bytes=task.entry.stored.bytes, problems=_bounded(problems))
     if problems or job.metadata is None:
-        yield ShardReport(samples=entry.samples)
+        yield ShardReport(samples=task.entry.samples)
         return
     found = 0
-    for part in check_samples(dataset, task.shard, _expected(job.metadata, job.tokens)):
+    for part in check_samples(dataset, 0, _expected(job.metadata, job.tokens)):
         shown = part.problems[: max(0, MOST_PROBLEMS - found)]
         found += len(part.problems)
-        where = dataset.directory / task.basename
+        where = dataset.directory / str(task)
         yield ShardReport(part.samples, 0, part.contents, tuple(f"{where}: {text}" for text in shown))
-    more = (f"{task.basename}: {found - MOST_PROBLEMS:,} more",) if found > MOST_PROBLEMS else ()
-    yield ShardReport(problems=more, keys=key_hashes(dataset.batch(task.shard).column("key")))
+    more = (f"{task}: {found - MOST_PROBLEMS:,} more",) if found > MOST_PROBLEMS else ()
+    yield ShardReport(problems=more, keys=key_hashes(dataset.batch(0).column("key")))
 
 
 def _expected(metadata: Mapping[str, Any], tokens: bool) -> Expected:

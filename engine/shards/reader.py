@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import OrderedDict
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,15 @@ from engine.shards.encodings import decode_value
 from engine.shards.entries import ShardEntry
 from engine.shards.index import read_index
 
+# Linux allows 65,530 maps a process.
+MOST_OPEN = 1024
+
 
 class MdsDataset:
     """The samples of all shards in index order; shards are opened when first needed.
 
-    Raw shards are memory-mapped and stay open. Of compressed shards only the last one used is kept in memory.
+    Raw shards are memory-mapped, and the last `MOST_OPEN` used stay open. Of compressed shards only the last
+    one used is kept in memory.
     """
 
     def __init__(self, directory: Path, entries: list[ShardEntry]) -> None:
@@ -28,7 +33,7 @@ class MdsDataset:
         self.directory = directory
         self.entries = entries
         self._starts = [0, *accumulate(entry.samples for entry in entries)]
-        self._mapped: dict[int, MdsShard] = {}
+        self._mapped: OrderedDict[int, MdsShard] = OrderedDict()
         self._inflated: tuple[int, MdsShard] | None = None
 
     def __len__(self) -> int:
@@ -85,6 +90,7 @@ class MdsDataset:
             UserError: It is missing or damaged.
         """
         if shard in self._mapped:
+            self._mapped.move_to_end(shard)
             return self._mapped[shard]
         if self._inflated is not None and self._inflated[0] == shard:
             return self._inflated[1]
@@ -94,6 +100,8 @@ class MdsDataset:
             raise UserError(f"{self._where(shard)}: {counts}")
         if self.entries[shard].zip_data is None:
             self._mapped[shard] = opened
+            if len(self._mapped) > MOST_OPEN:
+                self._mapped.popitem(last=False)
         else:
             self._inflated = (shard, opened)
         return opened

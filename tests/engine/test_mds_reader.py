@@ -161,3 +161,17 @@ def test_arrays_that_are_cut_off_or_empty(data: bytes) -> None:
 @given(st.sampled_from(SCALARS), st.lists(st.integers(0, 127)))
 def test_columns_encode_as_their_values_do(name: str, values: list[int]) -> None:
     assert encode_column(name, values) == [encode_value(name, value) for value in values]
+
+
+def test_open_shards_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    writer = MdsWriter(tmp_path, {"a": "bytes"}, size_limit=200)
+    for number in range(20):
+        writer.write({"a": b"%02d" % number * 50})
+    write_index(tmp_path, writer.finish())
+    monkeypatch.setattr("engine.shards.reader.MOST_OPEN", 3)
+    dataset = open_dataset(tmp_path)
+    assert len(dataset.entries) > 10
+    for _ in range(2):
+        assert [dataset.sample(i)["a"] for i in range(20)] == [b"%02d" % i * 50 for i in range(20)]
+    mapped = [line for line in Path("/proc/self/maps").read_text().splitlines() if str(tmp_path) in line]
+    assert len(mapped) == 3

@@ -18,6 +18,7 @@ from tokenizers import models, pre_tokenizers
 from engine.build.samples import cached_tokenizer, columns_of
 from engine.build.verification import verify
 from engine.native import hash_file
+from engine.shards.entries import ShardEntry
 from engine.shards.index import read_index, write_index
 from engine.shards.mds_writer import MdsWriter
 from engine.shards.reader import open_dataset
@@ -201,6 +202,20 @@ def test_a_tokenizer_in_a_folder_is_found_where_it_was(tmp_path: Path) -> None:
     shutil.rmtree(folder)
     cached_tokenizer.cache_clear()
     assert any("token ids cannot be compared" in line for line in findings(tmp_path / "out"))
+
+
+def test_the_index_is_read_once(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once for each shard would take days where there are 140,000."""
+    reads: list[Path] = []
+
+    def counted(folder: Path) -> list[ShardEntry]:
+        reads.append(folder)
+        return read_index(folder)
+
+    monkeypatch.setattr("engine.shards.reader.read_index", counted)
+    (*_, findings) = verify(copy, workers=1)
+    assert (findings.problems, findings.shards) == ([], len(read_index(copy)))
+    assert len(reads) == 1
 
 
 @pytest.mark.parametrize("workers", ["0", "-1", "two"])

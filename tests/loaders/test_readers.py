@@ -15,6 +15,7 @@ from streaming.base.format import reader_from_json
 from streaming.base.spanner import Spanner
 
 from engine.collector import collector_paused
+from engine.errors import UserError
 from loaders.dataset import CaptionDataset, OrderOptions
 from loaders.readers import ShardFinder, read_readers
 from tests.loaders.corpus import Sample, write_dataset
@@ -68,6 +69,16 @@ def test_the_collector_stays_off_if_it_was() -> None:
         assert not gc.isenabled()
     finally:
         gc.enable()
+
+
+def test_a_checkpoint_within_an_epoch_of_another_order_is_refused(dataset: Path) -> None:
+    ours = CaptionDataset(OrderOptions(str(dataset), 8))
+    state = ours.state_dict(8, from_beginning=True)
+    ours.load_state_dict(state)
+    del state["order"]  # as Streaming itself saves it
+    with pytest.raises(UserError, match="after 8 samples of an epoch in the order 'of Streaming'"):
+        ours.load_state_dict(state)
+    ours.load_state_dict({**state, "sample_in_epoch": 0})
 
 
 @pytest.mark.parametrize("limit", [None, 1 << 30])
