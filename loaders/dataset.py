@@ -5,25 +5,30 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from time import sleep, time_ns
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
+from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 from streaming import StreamingDataset
 from streaming.base.constant import TICK
 from streaming.base.dataset import _ShardState
+from streaming.base.format.mds.reader import MDSReader
 
 from engine.collector import collector_paused
 from engine.errors import UserError
 from engine.native import MdsShard, NativeError, SampleBatch, gather
 from loaders.counters import Counters
+from loaders.fetch import DEFAULT_DEADLINE_S, Fetcher
 from loaders.metadata import load_info
 from loaders.order import NAME as ORDER_NAME
 from loaders.order import Order, default_canonical_nodes
 from loaders.readers import small_spanner
-from loaders.shards import DamagedShardError, ShardMaps, advice, mds_readers
+from loaders.shards import DamagedShardError, ShardMaps, advice, mds_readers, open_verified, shard_path
 from loaders.share import Steps, WorkerShare
 from loaders.stream import BoundedStream
 
@@ -47,6 +52,7 @@ class OrderOptions:
     num_canonical_nodes: int | None = None
     cache_limit: int | str | None = None
     drop_last: bool = False
+    deadline: float = DEFAULT_DEADLINE_S
 
 
 class CaptionDataset(StreamingDataset):
@@ -64,15 +70,16 @@ class CaptionDataset(StreamingDataset):
             UserError: when this is not a finished data set of `engine.shard`.
         """
         remote = _distinct_remote(order.local, order.remote)
-        self.info = load_info(order.local, remote)
         self.counters = Counters()
+        self.fetcher = Fetcher(Path(order.local), remote, order.deadline, self.counters)
+        self.info = load_info(self.fetcher)
         self.epoch = 0
         self.handed_out = False
         self._failure: BaseException | None = None
         try:
             with small_spanner(), collector_paused():
                 super().__init__(
-                    streams=[BoundedStream(order.local, remote, order.cache_limit is not None)],
+                    streams=[BoundedStream(self.fetcher, order.cache_limit is not None)],
                     batch_size=order.batch_size,
                     shuffle=order.shuffle,
                     shuffle_seed=order.shuffle_seed,
@@ -100,6 +107,7 @@ class CaptionDataset(StreamingDataset):
             UserError: when a shard could not be had; Streaming itself would end the epoch early, without a
                 word.
         """
+        self.fetcher.stopped = False
         yield from super().__iter__()
         if self._event.is_set():
             raise UserError(f"a shard could not be fetched: {self._failure}") from self._failure
@@ -125,24 +133,81 @@ class CaptionDataset(StreamingDataset):
 
     def stop(self) -> None:
         """Make an iteration that runs in another thread end soon."""
+        self.fetcher.stopped = True
         if hasattr(self, "_iterator"):
             self._iterator.non_blocking_exit()
 
     def prepare_shard(self, shard_id: int, blocking: bool = True) -> None:
-        """Fetch a shard unless it is there; a failed one may be tried again.
+        """Make a shard be there, unless it is or, without `blocking`, another process is at it.
 
-        Streaming calls this once per sample. Its own version takes a file lock each time (about 0.1 ms) and
-        leaves a failed shard in a state in which everyone else waits for ever.
+        Streaming calls this once per sample. Its own version takes a file lock each time (about 0.1 ms), and
+        waits for ever for a shard whose preparation failed or was killed.
+
+        Raises:
+            UserError: when it cannot be had by the deadline.
         """
-        plain = not self.cache_limit and self.shards[shard_id].compression is None
-        if plain and not blocking and self._shard_states[shard_id] == _ShardState.LOCAL:
+        if self._shard_states[shard_id] == _ShardState.LOCAL:
+            reader = self.readers[shard_id]
+            if reader.compression is None or os.path.exists(shard_path(reader)):
+                self._shard_access_times[shard_id] = time_ns()
+                return
+        self._obtain(shard_id, blocking)
+
+    def get_item(self, sample_id: int, retry: int = 7) -> Any:
+        """Return one decoded sample as a dict, from a shard that was verified.
+
+        Raises:
+            UserError: when the shard cannot be had undamaged.
+        """
+        self._map(self.spanner[sample_id][0])
+        return super().get_item(sample_id, retry)
+
+    def _obtain(self, shard: int, blocking: bool = True, suspect: bool = False) -> None:
+        """Make a shard be there, as the only process that does; a suspect one is looked at again first."""
+        reader, until = self.readers[shard], self.fetcher.until()
+        with self.fetcher.claim(reader.raw_data.basename, until if blocking else 0) as mine:
+            if not mine and blocking:
+                raise UserError(
+                    f"{shard_path(reader)}: another process was still fetching it after "
+                    f"{self.fetcher.deadline_s:g} s (data.deadline)"
+                )
+            if not mine:
+                return
+            if suspect and not _is_sound(reader):
+                self.evict_shard(shard)
+            known = self._shard_states[shard] == _ShardState.LOCAL
+            there = os.path.exists(shard_path(reader))
+            if not there and not known:
+                self._make_room(reader)
+            grown = self._stream.make_shard(reader, until)
+            with self._cache_lock():
+                self.cache_usage += reader.raw_data.bytes if there and not known else grown
+                self._shard_access_times[shard] = time_ns()
+                self._shard_states[shard] = _ShardState.LOCAL
+
+    @property
+    def _stream(self) -> BoundedStream:
+        return cast(BoundedStream, self.streams[0])
+
+    def _make_room(self, reader: MDSReader) -> None:
+        """Give up the shards that nobody has used for longest, until there is room for another."""
+        if not self.cache_limit:
             return
+        with self._cache_lock():
+            while int(self.cache_limit) < self.cache_usage + reader.get_max_size():
+                self._evict_coldest_shard()
+
+    @contextmanager
+    def _cache_lock(self) -> Iterator[None]:
+        """Hold Streaming's lock on the cache's bookkeeping; the kernel frees it when its holder is killed."""
         try:
-            super().prepare_shard(shard_id, blocking)
-        except BaseException:
-            if self._shard_states[shard_id] == _ShardState.PREPARING:
-                self._shard_states[shard_id] = _ShardState.REMOTE
-            raise
+            with FileLock(self._cache_filelock_path, timeout=self.fetcher.deadline_s):
+                yield
+        except Timeout as error:
+            raise UserError(
+                f"{error.lock_file}: held by another process for {self.fetcher.deadline_s:g} s "
+                "(data.deadline); end that process"
+            ) from error
 
     def on_exception(self, future: Future[None]) -> None:
         """Keep a background thread's exception, for `__iter__` to raise."""
@@ -212,21 +277,32 @@ class CaptionDataset(StreamingDataset):
         it.on_exit()
 
     def _map(self, shard: int) -> MdsShard:
+        """Return a shard's map; one that is damaged or was given up meanwhile is had again, a few times."""
         for attempt in range(1 + MOST_REFETCHES):
-            if shard not in self._maps and self._shard_states[shard] != _ShardState.LOCAL:
-                self.prepare_shard(shard)
             try:
+                if shard not in self._maps:
+                    self.prepare_shard(shard)
                 return self._maps.get(shard)
             except FileNotFoundError as error:
-                lost = self.streams[0].remote is None and self.shards[shard].compression is None
+                lost = self.fetcher.remote is None and self.readers[shard].compression is None
                 if lost or attempt == MOST_REFETCHES:
-                    raise UserError(f"shard {shard} is missing: {error}") from error
-                self.prepare_shard(shard)
+                    raise UserError(f"shard {shard} is missing: {error}; {advice()}") from error
+                self._shard_states[shard] = _ShardState.REMOTE
             except DamagedShardError:
-                if self.streams[0].remote is None or attempt == MOST_REFETCHES:
+                if self.fetcher.remote is None or attempt == MOST_REFETCHES:
                     raise
-                self.evict_shard(shard)
-        raise UserError(f"shard {shard} could not be had in {1 + MOST_REFETCHES} tries")
+                self._obtain(shard, suspect=True)
+        raise AssertionError("the last attempt returns or raises")
+
+
+def _is_sound(reader: MDSReader) -> bool:
+    try:
+        open_verified(reader)
+    except FileNotFoundError:
+        return True  # nothing to remove
+    except DamagedShardError:
+        return False
+    return True
 
 
 def _gather(maps: list[MdsShard], which: NDArray[np.int32], index: NDArray[np.int32]) -> SampleBatch:

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 from engine.errors import UserError
 from loaders.batches import CLIP_MEAN, CLIP_STD, Batch, BatchMaker, Care, ImageOptions, default_threads
 from loaders.dataset import CaptionDataset, OrderOptions
+from loaders.fetch import DEFAULT_DEADLINE_S, check_deadline
 from loaders.metadata import DatasetInfo
 from loaders.policy import CaptionPolicy
 from loaders.prefetch import Prefetcher
@@ -44,6 +45,7 @@ class DataConfig:
         threads: decode threads in each process; 0 shares the cores among ranks and workers.
         num_workers: worker processes; 0 decodes in this process, ahead of the training step.
         prefetch: batches made ahead (per worker where there are workers).
+        deadline: seconds in which a shard has to arrive from `remote`, all attempts together.
         bad_samples: largest share of a rank's samples that may be replaced by a neighbour because their image
             does not decode (at least 8 may); 0 stops at the first.
         check_samples: compare each sample with its `sample_hash` too; shards are checked whole in any case.
@@ -70,6 +72,7 @@ class DataConfig:
     threads: int = 0
     num_workers: int = 0
     prefetch: int = 2
+    deadline: float = DEFAULT_DEADLINE_S
     bad_samples: float = 1e-4
     check_samples: bool = False
     drop_last: bool = True
@@ -86,6 +89,7 @@ class DataConfig:
         for name, minimum in least.items():
             if getattr(self, name) < minimum:
                 raise UserError(f"data.{name}: {getattr(self, name)} given; expected at least {minimum}")
+        check_deadline("data", self.deadline)
         if not 0 <= self.bad_samples <= 1:
             raise UserError(f"data.bad_samples: {self.bad_samples} given; expected a share from 0 to 1")
         self.image().check("data")
@@ -100,6 +104,7 @@ class DataConfig:
             shuffle_seed=self.seed,
             num_canonical_nodes=self.num_canonical_nodes,
             cache_limit=self.cache_limit,
+            deadline=self.deadline,
             drop_last=self.drop_last,
         )
 

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from streaming.base.distributed import get_local_rank
-from streaming.base.storage import CloudDownloader
-from streaming.base.util import wait_for_file_to_exist
-
 from engine.errors import UserError
 from engine.native import Limits
+from loaders.fetch import Fetcher, Wanted
 
 FILE_NAME = "dataset.json"
 FORMAT = "veclip-engine/1"
-# Streaming's own patience with one file.
-TIMEOUT_S = 60.0
-POLL_S = 0.05
+# An index of 300 million samples has about 100 MB.
+MOST_BYTES = 4 << 30
 
 
 @dataclass(frozen=True)
@@ -43,17 +38,13 @@ class DatasetInfo:
         return Limits(self.max_pixels, self.max_side, self.max_image_bytes)
 
 
-def load_info(local: str, remote: str | None) -> DatasetInfo:
+def load_info(fetcher: Fetcher) -> DatasetInfo:
     """Read dataset.json, fetching it first when only the remote has it.
-
-    Args:
-        local: folder of the data set, or where it is to be cached.
-        remote: where Streaming downloads from, or None.
 
     Raises:
         UserError: when there is none, or it is not one of ours.
     """
-    path = have_file(local, remote, FILE_NAME)
+    path = have_file(fetcher, FILE_NAME)
     try:
         return _parse(json.loads(path.read_text("utf-8")))
     except (OSError, ValueError, TypeError, KeyError) as error:
@@ -81,37 +72,36 @@ def _parse(obj: Mapping[str, Any]) -> DatasetInfo:
     )
 
 
-def have_file(local: str, remote: str | None, name: str) -> Path:
+def have_file(fetcher: Fetcher, name: str) -> Path:
     """Return where a file beside the shards lies, fetching it first when only the remote has it.
 
     Raises:
-        UserError: when there is none.
+        UserError: when there is none, or it cannot be had before the deadline.
     """
-    path = Path(local) / name
-    if not path.exists():
-        if not remote:
-            raise UserError(
-                f"{local}: no {name}; expected a finished data set of python -m engine.shard "
-                "(a build that was stopped has none: run the same command again)"
-            )
-        _fetch(path, remote)
+    path = fetcher.local / name
+    if path.exists():
+        return path
+    if fetcher.remote is None:
+        raise UserError(
+            f"{fetcher.local}: no {name}; expected a finished data set of python -m engine.shard "
+            "(a build that was stopped has none: run the same command again)"
+        )
+    until = fetcher.until()
+    with fetcher.claim(name, until) as mine:
+        if not path.exists():
+            if not mine:
+                raise UserError(
+                    f"{path}: another process was still fetching it after {fetcher.deadline_s:g} s "
+                    "(data.deadline)"
+                )
+            fetcher.fetch(Wanted(name, path, MOST_BYTES, _json), until)
     return path
 
 
-def _fetch(path: Path, remote: str) -> None:
-    """Download as the local leader, wait for it on the node's other ranks."""
-    source = os.path.join(remote, path.name)
-    failure = f"{source}: could not be fetched to {path}; is {remote} a data set of python -m engine.shard? "
-    if get_local_rank() != 0:
-        try:
-            wait_for_file_to_exist(str(path), POLL_S, TIMEOUT_S, failure)
-        except RuntimeError as error:
-            raise UserError(str(error)) from error
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".tmp")
+def _json(path: Path) -> Path:
+    """Accept what is whole: an answer cut short is no JSON."""
     try:
-        CloudDownloader.get(remote).download(source, str(partial), TIMEOUT_S)
-        os.replace(partial, path)
-    except Exception as error:  # every store raises its own kind
-        raise UserError(f"{failure}({type(error).__name__}: {error})") from error
+        json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"not JSON ({error})") from error
+    return path

@@ -28,6 +28,7 @@ from loaders.batches import (
 from loaders.buffers import Buffers
 from loaders.captions import CaptionTokens
 from loaders.dataset import CaptionDataset, OrderOptions
+from loaders.fetch import DEFAULT_DEADLINE_S, check_deadline
 from loaders.loader import check_tokenizer
 
 
@@ -53,6 +54,7 @@ class RetrievalConfig:
         local: folder of the data set, or where `remote` is cached.
         batch_size: images a batch.
         remote: any store that Streaming knows, or None.
+        deadline: seconds in which a shard has to arrive from `remote`, all attempts together.
         sources: caption sources to take; empty: all.
         image_size: side of the model's input, pixels.
         dtype: `float32`, `bfloat16` or `uint8`.
@@ -69,6 +71,7 @@ class RetrievalConfig:
     local: str
     batch_size: int = 128
     remote: str | None = None
+    deadline: float = DEFAULT_DEADLINE_S
     sources: tuple[str, ...] = ()
     image_size: int = 224
     dtype: str = "float32"
@@ -91,6 +94,7 @@ class RetrievalConfig:
             raise UserError(f"retrieval.batch_size: {self.batch_size} given; expected at least 1")
         if not 0 <= self.rank < self.ranks:
             raise UserError(f"retrieval.rank: {self.rank} of {self.ranks} given; expected 0 <= rank < ranks")
+        check_deadline("retrieval", self.deadline)
         self.image().check("retrieval")
 
     def image(self) -> ImageOptions:
@@ -148,7 +152,14 @@ def build_retrieval_loader(config: RetrievalConfig) -> RetrievalLoader:
         UserError: when the data set is not one, lacks a source, or has another tokenizer.
     """
     dataset = CaptionDataset(
-        OrderOptions(config.local, config.batch_size, config.remote, shuffle=False, num_canonical_nodes=1)
+        OrderOptions(
+            config.local,
+            config.batch_size,
+            config.remote,
+            shuffle=False,
+            num_canonical_nodes=1,
+            deadline=config.deadline,
+        )
     )
     check_tokenizer(config.local, dataset.info, config.tokenizer_fingerprint, config.tokenizer_name)
     return RetrievalLoader(config, dataset)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections import OrderedDict
 from collections.abc import Collection, Sequence
+from pathlib import Path
 from typing import Any
 
-from streaming.base.format.base.reader import Reader
+from streaming.base.format.base.reader import FileInfo, Reader
 from streaming.base.format.mds.reader import MDSReader
 
 from engine.errors import UserError
-from engine.native import MdsShard, NativeError, hash_file
+from engine.native import MdsShard, NativeError
+from engine.shards.hashing import HASHES, file_digest
 from loaders.counters import Counters
 
 # Linux allows 65,530 maps a process; a map costs its page tables only, reopening one costs a hash over the
@@ -20,7 +21,6 @@ from loaders.counters import Counters
 MOST_OPEN = 4096
 # Cheapest first (xxh3 reads 14 GB/s, sha1 2 GB/s); any of them finds a flipped bit.
 HASH_PREFERENCE = ("xxh3_64", "xxh3_128", "xxh128", "xxh64", "xxh32", "sha1", "sha256")
-NATIVE_HASHES = ("xxh3_64", "xxh3_128", "xxh128", "xxh64", "xxh32")
 # What the loaders read, with the MDS encodings that docs/architecture.md gives.
 REQUIRED = {
     "key": "str",
@@ -95,10 +95,7 @@ def open_verified(reader: MDSReader) -> MdsShard:
         DamagedShardError: when it is not what index.json says.
     """
     path = shard_path(reader)
-    size, expected = os.stat(path).st_size, reader.raw_data.bytes
-    if size != expected:
-        raise DamagedShardError(f"{path}: {size:,} bytes, index.json says {expected:,}; {advice()}")
-    _check_hash(path, reader.raw_data.hashes)
+    check_file(path, reader.raw_data)
     try:
         opened = MdsShard(path, reader.column_names, reader.column_sizes)
     except NativeError as error:
@@ -135,24 +132,35 @@ def mds_readers(folder: str, shards: Sequence[Reader], with_scores: bool) -> lis
     return readers
 
 
-def _check_hash(path: str, hashes: dict[str, str]) -> None:
-    """Compare the cheapest recorded hash; an index without any leaves only size and offsets to check."""
-    for name in HASH_PREFERENCE:
-        if name in hashes:
-            found = hash_file(path, name) if name in NATIVE_HASHES else _hashlib_hex(path, name)
-            if found != hashes[name]:
-                raise DamagedShardError(
-                    f"{path}: {name} is {found}, index.json says {hashes[name]}; {advice()}"
-                )
-            return
+def check_file(path: str | Path, expected: FileInfo, called: str | None = None) -> None:
+    """Compare size and the cheapest recorded hash of a file with index.json.
 
+    Args:
+        path: the file.
+        expected: what index.json says of it.
+        called: its name in messages, if not `path`.
 
-def _hashlib_hex(path: str, name: str) -> str:
-    digest = hashlib.new(name)
-    with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+    Raises:
+        FileNotFoundError: when the file is not there.
+        DamagedShardError: when it is not what index.json says.
+        UserError: when index.json has no hash of it that is known here.
+    """
+    called = called or str(path)
+    size = os.stat(path).st_size
+    if size != expected.bytes:
+        raise DamagedShardError(f"{called}: {size:,} bytes, index.json says {expected.bytes:,}; {advice()}")
+    known = [*HASH_PREFERENCE, *(name for name in sorted(expected.hashes) if name in HASHES)]
+    name = next((name for name in known if name in expected.hashes), None)
+    if name is None:
+        raise UserError(
+            f"{called}: index.json has no hash of it, so that damage could not be seen; shard the data with "
+            "python -m engine.shard, or write it with hashes=['xxh3_64']"
+        )
+    found = file_digest(Path(path), name)
+    if found != expected.hashes[name]:
+        raise DamagedShardError(
+            f"{called}: {name} is {found}, index.json says {expected.hashes[name]}; {advice()}"
+        )
 
 
 def advice() -> str:

@@ -1,32 +1,37 @@
-"""Streaming's Stream, whose compressed shards never become larger than index.json says."""
+"""Streaming's Stream, whose shards are what index.json says, had in bounded time, or an error."""
 
 from __future__ import annotations
 
+import errno
 import os
+import socket
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from streaming import Stream
 from streaming.base.format.base.reader import FileInfo, Reader
+from streaming.base.format.mds.reader import MDSReader
 from streaming.base.world import World
 
 from engine.shards.compression import decompress
 from engine.shards.index import INDEX_NAME
+from loaders.fetch import Fetcher, Wanted
 from loaders.metadata import have_file
 from loaders.readers import read_readers
-from loaders.shards import DamagedShardError, advice
+from loaders.shards import DamagedShardError, advice, check_file, shard_path
 
 
 class BoundedStream(Stream):
-    """A Stream that undoes zstd as `engine.verify` does: within the sizes that index.json announces.
+    """A Stream that fetches with a deadline, checks what arrived, and undoes zstd within the index's sizes.
 
     Streaming's own decompression makes whatever the file holds: a few kilobytes can become many gigabytes.
     """
 
-    def __init__(self, local: str, remote: str | None, bounded: bool) -> None:
+    def __init__(self, fetcher: Fetcher, bounded: bool) -> None:
         """Fetch nothing yet; `bounded` says that the cache has a limit."""
-        super().__init__(local=local, remote=remote)
-        self._bounded = bounded
+        super().__init__(local=str(fetcher.local), remote=fetcher.remote)
+        self.fetcher, self._bounded = fetcher, bounded
 
     def set_up_local(self, shards: list[Reader], cache_usage_per_shard: NDArray[np.int64]) -> None:
         """Say which shards are there, without walking through 140,000 files where that can wait.
@@ -52,52 +57,74 @@ class BoundedStream(Stream):
         Raises:
             UserError: when it cannot be fetched, or is not what the loaders can read.
         """
-        have_file(self.local, self.remote, INDEX_NAME)
+        have_file(self.fetcher, INDEX_NAME)
         return list(read_readers(self.local, self.split))
 
-    def _prepare_shard_part(
-        self, raw_info: FileInfo, zip_info: FileInfo | None = None, compression: str | None = None
-    ) -> int:
-        """Make the raw shard exist; return by how many bytes the cache grew (Streaming's own meaning).
+    def make_shard(self, reader: MDSReader, until: float) -> int:
+        """Make the raw shard exist, under the caller's claim; return by how many bytes the cache grew.
 
         Raises:
-            DamagedShardError: when the compressed file is not what index.json says.
+            FileNotFoundError: when it is nowhere.
+            DamagedShardError: when it is not what index.json says.
+            FetchError: when it cannot be had in time.
         """
-        raw = os.path.join(self.local, self.split, raw_info.basename)
-        if zip_info is None or os.path.isfile(raw):
-            return super()._prepare_shard_part(raw_info, zip_info, compression)
-        packed = os.path.join(self.local, self.split, zip_info.basename)
-        grown = raw_info.bytes
-        if not os.path.isfile(packed):
-            self._download_file(zip_info.basename)
-            grown += zip_info.bytes
-        self._unpack(packed, zip_info.bytes, raw, raw_info.bytes)
-        if not self.safe_keep_zip:
-            os.remove(packed)
-            grown -= zip_info.bytes
-        return grown
+        raw = Path(shard_path(reader))
+        if raw.exists():
+            return 0
+        packed = None if reader.zip_data is None else Path(self.local, self.split, reader.zip_data.basename)
+        if packed is not None and packed.exists():
+            return self._unpack_here(reader, packed, raw)
+        if self.remote is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(packed or raw))
+        stored = reader.zip_data or reader.raw_data
 
-    def _unpack(self, packed: str, packed_bytes: int, raw: str, raw_bytes: int) -> None:
-        """Write the raw shard whole or not at all; a damaged copy is removed, so that it is fetched anew."""
+        name = os.path.join(self.split, stored.basename)
+
+        def accept(arrived: Path) -> Path:
+            check_file(arrived, stored, name)
+            return arrived if reader.zip_data is None else unpack(arrived, reader.raw_data, name)
+
+        self.fetcher.fetch(Wanted(name, raw, stored.bytes, accept), until)
+        self.fetcher.counters.add(shards_fetched=1)
+        return reader.raw_data.bytes
+
+    def _unpack_here(self, reader: MDSReader, packed: Path, raw: Path) -> int:
+        """Unpack a compressed shard that is here; a damaged one that the remote has too is removed."""
+        assert reader.zip_data is not None
         try:
-            data = _read_packed(packed, packed_bytes, raw_bytes)
+            check_file(packed, reader.zip_data)
+            os.replace(unpack(packed, reader.raw_data, str(packed)), raw)
         except DamagedShardError:
             if self.remote is not None:
                 os.remove(packed)
             raise
-        with open(raw + ".tmp", "wb") as file:
-            file.write(data)
-        os.replace(raw + ".tmp", raw)
+        if self.safe_keep_zip:
+            return reader.raw_data.bytes
+        os.remove(packed)
+        return reader.raw_data.bytes - reader.zip_data.bytes
 
 
-def _read_packed(path: str, packed_bytes: int, raw_bytes: int) -> bytes:
-    """What the compressed file at `path` holds: exactly `raw_bytes` bytes."""
-    size = os.stat(path).st_size
-    if size != packed_bytes:
-        raise DamagedShardError(f"{path}: {size:,} bytes, index.json says {packed_bytes:,}; {advice()}")
-    with open(path, "rb") as file:
-        data = file.read()
+def unpack(packed: Path, raw: FileInfo, called: str) -> Path:
+    """Write what a compressed shard holds beside it: exactly the bytes that index.json announces.
+
+    Args:
+        packed: the compressed file.
+        raw: what index.json says of its content.
+        called: its name in messages.
+
+    Raises:
+        DamagedShardError: when it holds anything else; nothing was written.
+    """
     try:
-        return decompress(data, raw_bytes)
+        data = decompress(packed.read_bytes(), raw.bytes)
     except ValueError as error:
-        raise DamagedShardError(f"{path}: {error}; {advice()}") from error
+        raise DamagedShardError(f"{called}: {error}; {advice()}") from error
+    # A name of this process's own: a cache may be shared by machines without common locks.
+    made = packed.with_name(f"{packed.name}.{socket.gethostname()}-{os.getpid()}.raw")
+    try:
+        made.write_bytes(data)
+        check_file(made, raw, f"{called}, unpacked")
+    except BaseException:
+        made.unlink(missing_ok=True)
+        raise
+    return made

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from streaming.base.util import clean_stale_shared_memory
 
+from loaders import fetch
 from tests.loaders.corpus import Sample, make_samples, write_dataset
 
 COUNT = 48
@@ -17,6 +18,12 @@ COUNT = 48
 def _leave_no_shared_memory() -> Iterator[None]:
     yield
     clean_stale_shared_memory()
+
+
+@pytest.fixture(autouse=True)
+def _little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What fails here fails each time: no need to wait in between."""
+    monkeypatch.setattr(fetch, "BACKOFF_S", 0.01)
 
 
 @pytest.fixture(scope="session")

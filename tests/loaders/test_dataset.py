@@ -15,6 +15,7 @@ import zstandard
 from streaming import StreamingDataset
 
 from engine.errors import UserError
+from engine.native import hash_file
 from loaders.counters import Counters
 from loaders.dataset import CaptionDataset, OrderOptions
 from loaders.loader import DataConfig, build_loader
@@ -173,12 +174,13 @@ PACKED_WRONG = [a_bomb, a_bomb_of_unknown_size, a_byte_more, a_byte_less, a_seco
 
 
 def replace_packed(folder: Path, wrong: Callable[[bytes], bytes]) -> Path:
-    """Replace the first shard's compressed file, and its size in index.json as an attacker would."""
+    """Replace the first shard's compressed file, and its size and hash in index.json as an attacker would."""
     index = json.loads((folder / "index.json").read_text())
     shard = index["shards"][0]
     packed = folder / shard["zip_data"]["basename"]
     packed.write_bytes(wrong(zstandard.decompress(packed.read_bytes())))
     shard["zip_data"]["bytes"] = packed.stat().st_size
+    shard["zip_data"]["hashes"] = {"xxh3_64": hash_file(packed, "xxh3_64")}
     (folder / "index.json").write_text(json.dumps(index))
     return packed
 
