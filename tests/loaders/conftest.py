@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,6 +26,15 @@ def _leave_no_shared_memory() -> Iterator[None]:
 def _little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """What fails here fails each time: no need to wait in between."""
     monkeypatch.setattr(fetch, "BACKOFF_S", 0.01)
+
+
+@pytest.fixture
+def forgotten_sockets() -> Iterator[None]:
+    """Let servers and clients that were given up in mid-answer leave their sockets to the collector."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 @pytest.fixture(scope="session")

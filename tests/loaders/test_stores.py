@@ -26,10 +26,11 @@ PASSING = [
     http_kit.is_silent, http_kit.stalls, http_kit.trickles, http_kit.is_busy, http_kit.corrupts,
     http_kit.breaks_off, http_kit.is_short, http_kit.resets, http_kit.never_ends,
 ]  # fmt: skip
-# Threads that were given up, here and in the server, leave their sockets to the collector.
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    # A download may be told to end while Python runs a finaliser, which may only print that.
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.usefixtures("forgotten_sockets"),
 ]
 
 

@@ -1,0 +1,100 @@
+"""A data set in S3, through the real protocol: moto's server on loopback."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.errors import UserError
+from loaders.loader import CaptionLoader, DataConfig, build_loader
+from tests.loaders.corpus import Sample, write_dataset
+
+boto3 = pytest.importorskip("boto3")
+moto_server = pytest.importorskip("moto.server")
+BUCKET = "shards"
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    # A download may be told to end while Python runs a finaliser, which may only print that.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.usefixtures("forgotten_sockets"),
+]
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    server = moto_server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def s3(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A client of the server, which the loader finds as it would find any."""
+    for name, value in {
+        "S3_ENDPOINT_URL": endpoint,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    client = boto3.client("s3", endpoint_url=endpoint)
+    client.create_bucket(Bucket=BUCKET)
+    yield client
+    for item in client.list_objects_v2(Bucket=BUCKET).get("Contents", []):
+        client.delete_object(Bucket=BUCKET, Key=item["Key"])
+    client.delete_bucket(Bucket=BUCKET)
+    client.close()
+
+
+def upload(s3: Any, folder: Path) -> None:
+    for path in folder.rglob("*.*"):
+        if path.is_file():
+            s3.upload_file(str(path), BUCKET, f"set/{path.relative_to(folder)}")
+
+
+def loader_of(cache: Path, **changes: Any) -> CaptionLoader:
+    settings: dict[str, Any] = {"deadline": 100.0, "threads": 1, "dtype": "uint8", "image_size": 8}
+    return build_loader(DataConfig(str(cache), 8, remote=f"s3://{BUCKET}/set", **(settings | changes)))
+
+
+@pytest.mark.parametrize("compression", [None, "zstd:3"])
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_bucket_is_a_remote(
+    s3: Any, samples: list[Sample], tmp_path: Path, compression: str | None, workers: int
+) -> None:
+    upload(s3, write_dataset(tmp_path / "data", samples, compression=compression))
+    loader = loader_of(tmp_path / "cache", num_workers=workers)
+    assert sorted(k for batch in loader for k in batch["key"]) == [sample.key for sample in samples]
+    counts = loader.dataset.counters.total()
+    assert (counts.shards_fetched, counts.fetch_retries) == (4, 0)
+
+
+def test_a_missing_and_a_damaged_object_are_named(s3: Any, samples: list[Sample], tmp_path: Path) -> None:
+    upload(s3, write_dataset(tmp_path / "data", samples[:16], shards=2))
+    damaged = "set/00001/shard.00000.mds"
+    data = bytearray(s3.get_object(Bucket=BUCKET, Key=damaged)["Body"].read())
+    data[50] ^= 1
+    s3.put_object(Bucket=BUCKET, Key=damaged, Body=bytes(data))
+    began = time.monotonic()
+    with pytest.raises(UserError, match=r"s3://.*00001/shard.00000.mds: .* 6 attempts .*index\.json says"):
+        list(loader_of(tmp_path / "cache"))
+    s3.delete_object(Bucket=BUCKET, Key=damaged)
+    with pytest.raises(UserError, match=r"s3://.*00001/shard.00000.mds: .* 1 attempts .*not found"):
+        list(loader_of(tmp_path / "cache"))
+    assert time.monotonic() - began < 100.0
+
+
+def test_an_unreachable_endpoint_ends_by_the_deadline(
+    s3: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("S3_ENDPOINT_URL", "http://127.0.0.1:9")
+    began = time.monotonic()
+    with pytest.raises(UserError, match=r"dataset\.json: could not be fetched"):
+        loader_of(tmp_path, deadline=3.0)
+    assert time.monotonic() - began < 3.0 + 6.0
