@@ -1,0 +1,195 @@
+"""Brings a released set into a ledger: one folder per source, counts, rejects."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from engine.build.rejects import RejectWriter
+from engine.captions.ledger import (
+    LEDGER_FORMAT,
+    LEDGER_NAME,
+    LedgerRow,
+    LedgerWriter,
+    describe_part,
+    source_folder,
+)
+from engine.errors import UserError
+from engine.imports.seen import SeenKeys
+from engine.native import commit_file
+from engine.records import Reject, check_key, clean_caption, printable
+
+_ROWS_AT_ONCE = 65_536
+Row = Mapping[str, Any]
+
+
+@dataclass
+class SourceCounts:
+    """Of one source: every row of the release is a caption, a duplicate or rejected."""
+
+    rows: int = 0
+    captions: int = 0
+    duplicates: int = 0
+    rejected: Counter[str] = field(default_factory=Counter)
+
+    def to_json(self) -> dict[str, Any]:
+        """For `ledger.json`, in the terms of a dataset's counts."""
+        rejected = sum(self.rejected.values())
+        return {
+            "in": self.rows, "out": self.captions, "duplicates": self.duplicates, "rejected": rejected,
+            "rejected_by_code": dict(self.rejected),
+        }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is imported: the column of the key, and for every source the column of its text."""
+
+    release: str
+    key: str
+    columns: Mapping[str, str]
+
+
+def choose_columns(row: Row, keys: Sequence[str], captions: Mapping[str, Sequence[str]]) -> Plan:
+    """The columns of a release as a first row has them.
+
+    Raises:
+        UserError: the key or every caption is missing.
+    """
+    there = ", ".join(map(str, row)) or "nothing"
+    key = next((name for name in keys if name in row), None)
+    if key is None:
+        raise UserError(
+            f"no column for the key: expected one of {', '.join(keys)}; there is {there}; use --key"
+        )
+    columns = {
+        source: found
+        for source, names in captions.items()
+        if (found := next((name for name in names if name in row), None)) is not None
+    }
+    if not columns:
+        names = ", ".join(name for choice in captions.values() for name in choice)
+        raise UserError(f"no column with captions: expected {names}; there is {there}; use --caption")
+    return Plan("", key, columns)
+
+
+def import_rows(
+    files: Iterable[tuple[str, Iterator[Row]]], plan: Plan, ledger: Path
+) -> dict[str, SourceCounts]:
+    """Writes every source of the plan; a source appears when its `ledger.json` does, at the very end.
+
+    Args:
+        files: (where, rows) of each file of the release.
+        plan: Columns.
+        ledger: Its folder; sources that are there already are never touched.
+
+    Raises:
+        UserError: a source is in the ledger already, or a file cannot be read.
+    """
+    for source in plan.columns:
+        if (source_folder(ledger, source) / LEDGER_NAME).exists():
+            raise UserError(f"{ledger}: has {source} already; import into another folder, or remove that one")
+    writers = {source: _SourceImport(plan, source, ledger) for source in plan.columns}
+    with ExitStack() as stack:
+        for writer in writers.values():
+            stack.enter_context(writer.rejects)
+        for number, (where, rows) in enumerate(files):
+            _import_file(writers, number, where, rows)
+    for writer in writers.values():
+        writer.finish()
+    return {source: writer.counts for source, writer in writers.items()}
+
+
+def _import_file(writers: Mapping[str, _SourceImport], number: int, where: str, rows: Iterator[Row]) -> None:
+    with ExitStack() as stack:
+        parts = {source: stack.enter_context(writer.part(number)) for source, writer in writers.items()}
+        first = 0
+        while chunk := list(islice(rows, _ROWS_AT_ONCE)):
+            for source, writer in writers.items():
+                writer.add(chunk, parts[source], where, first)
+            first += len(chunk)
+
+
+class _SourceImport:
+    """One source on its way into the ledger."""
+
+    def __init__(self, plan: Plan, source: str, ledger: Path) -> None:
+        self.counts = SourceCounts()
+        self._plan = plan
+        self._source = source
+        self._folder = source_folder(ledger, source)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._parts: list[Path] = []
+        self._seen = SeenKeys()
+        self.rejects = RejectWriter(self._folder / "rejects.parquet")
+
+    def part(self, number: int) -> LedgerWriter:
+        self._parts.append(self._folder / f"{number:05}.parquet")
+        return LedgerWriter(self._parts[-1])
+
+    def add(self, rows: Sequence[Row], part: LedgerWriter, where: str, first: int) -> None:
+        self.counts.rows += len(rows)
+        good = []
+        for at, row in enumerate(rows):
+            key, text = row.get(self._plan.key), row.get(self._plan.columns[self._source])
+            cleaned, code = clean_caption(text)
+            if wrong := check_key(key):
+                self._reject(str(key), "bad_key", f"the key {wrong}", f"{where}, row {first + at}")
+            elif not cleaned:
+                message = f"{self._plan.columns[self._source]}: {str(text)[:60]!r}"
+                self._reject(str(key), code or "caption_empty", message, f"{where}, row {first + at}")
+            else:
+                good.append((str(key), cleaned))
+        for (key, text), new in zip(good, self._seen.add([key for key, _ in good]), strict=True):
+            if new:
+                part.add(self._row(key, text))
+                self.counts.captions += 1
+            else:
+                self.counts.duplicates += 1
+
+    def finish(self) -> None:
+        metadata = {
+            "format": LEDGER_FORMAT,
+            "source": self._source,
+            "imported": {
+                "release": self._plan.release,
+                "key": self._plan.key,
+                "column": self._plan.columns[self._source],
+            },
+            "parts": [describe_part(part) for part in self._parts],
+            "counts": self.counts.to_json(),
+        }
+        commit_file(self._folder / LEDGER_NAME, json.dumps(metadata, indent=1, ensure_ascii=False).encode())
+
+    def _reject(self, key: str, code: str, message: str, where: str) -> None:
+        self.counts.rejected[code] += 1
+        self.rejects.add(Reject(printable(key), "import", code, printable(message), where))
+
+    def _row(self, key: str, text: str) -> LedgerRow:
+        return LedgerRow(
+            key,
+            "",
+            self._source,
+            text,
+            "ok",
+            "",
+            self._plan.release,
+            "",
+            "",
+            "",
+            "",
+            "",
+            "",
+            0,
+            "",
+            0,
+            False,
+            0,
+            0,
+        )
