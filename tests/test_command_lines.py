@@ -14,6 +14,7 @@ COMMANDS = (
     ("-m", "engine.recaption"),
     ("-m", "engine.verify"),
     ("-m", "engine.inspect"),
+    ("-m", "engine.import_captions"),
     ("-m", "train.evaluate"),
     ("train/run.py",),
     ("-m", "benchmarks.exactness"),

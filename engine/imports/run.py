@@ -145,13 +145,18 @@ class _SourceImport:
                 message = f"{self._plan.columns[self._source]}: {str(text)[:60]!r}"
                 self._reject(str(key), code or "caption_empty", message, f"{where}, row {first + at}")
             else:
-                good.append((str(key), cleaned))
-        for (key, text), new in zip(good, self._seen.add([key for key, _ in good]), strict=True):
+                good.append((str(key), cleaned, first + at))
+        fresh = self._seen.add([key for key, _, _ in good])
+        for (key, text, at), new in zip(good, fresh, strict=True):
             if new:
                 part.add(self._row(key, text))
                 self.counts.captions += 1
             else:
                 self.counts.duplicates += 1
+                message = f"has a caption already, kept once; this one: {text[:60]!r}"
+                self.rejects.add(
+                    Reject(key, "import", "duplicate_key", printable(message), f"{where}, row {at}")
+                )
 
     def finish(self) -> None:
         metadata = {

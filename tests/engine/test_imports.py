@@ -145,7 +145,8 @@ def test_duplicates_and_bad_rows_are_counted(tmp_path: Path, capsys: pytest.Capt
         "rejected_by_code": {"caption_empty": 1, "caption_not_text": 1, "bad_key": 4, "caption_nul": 1},
     }  # fmt: skip
     rejects = pq.read_table(tmp_path / "ledger/vecap/rejects.parquet").to_pylist()
-    assert [row["where"].rsplit(" ", 1)[1] for row in rejects] == ["2", "3", "4", "5", "6", "7", "8"]
+    assert [int(row["where"].rsplit(" ", 1)[1]) for row in rejects] == [2, 3, 4, 5, 6, 7, 8, 1]
+    assert rejects[-1]["code"] == "duplicate_key"
     assert "2  captions of 10 rows, 1 duplicates, 7 rejected, bad_key 4" in capsys.readouterr().out
 
 
