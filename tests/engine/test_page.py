@@ -13,7 +13,12 @@ import pytest
 from browser import AVAILABLE, Browser
 from build_corpus import build_dataset, jpeg, make_tars, run_command
 
+from engine.errors import UserError
+from engine.import_captions import main
 from engine.page import PageCaption, PageSample, write_page
+from engine.page.inputs import Choice, dataset_page, ledger_page
+from engine.page.ledger import with_ledger
+from engine.shards.reader import open_dataset
 
 HOSTILE = [
     "<img src=x onerror=\"document.title='RAN'\">",
@@ -92,6 +97,53 @@ def test_the_command_writes_a_page_of_shards(tmp_path: Path) -> None:
     missing = run_command("inspect", tmp_path / "tars", "--html", tmp_path / "p.html")
     assert missing.returncode == 1
     assert "holds no finished captions" in missing.stderr
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Shards of ten samples, and a ledger with captions for two of them and for one that is not there."""
+    folder = tmp_path_factory.mktemp("ledger")
+    build_dataset(make_tars(folder / "tars", tars=1), folder / "shards")
+    rows = [{"url": key, "caption": f"A gradient of {key}."} for key in ("k0-1", "k0-0", "nobody")]
+    (folder / "a.json").write_text(json.dumps(rows))
+    assert main(["vecap300m", str(folder / "a.json"), "--out", str(folder / "ledger")]) == 0
+    return folder
+
+
+def test_a_ledger_stands_beside_the_samples(folders: Path, tmp_path: Path) -> None:
+    page = tmp_path / "p.html"
+    assert dataset_page(page, open_dataset(folders / "shards"), [folders / "ledger"], Choice()) > 2
+    data = data_of(page)
+    assert data["sources"] == ["alttext", "vecap"]
+    captions = {row["key"]: row["captions"] for row in data["samples"]}
+    assert [caption["source"] for caption in captions["k0-0"]] == ["alttext", "vecap"]
+    added = captions["k0-0"][1]
+    assert (added["text"], added["code"], added["details"]["model"]) == (
+        "A gradient of k0-0.",
+        "ok",
+        "vecap300m",
+    )
+    assert "nobody" not in captions
+    assert [caption["source"] for caption in captions["k0-2"]] == ["alttext"]
+
+
+def test_a_ledger_alone_makes_a_page(folders: Path, tmp_path: Path) -> None:
+    page = tmp_path / "p.html"
+    assert ledger_page(page, [folders / "ledger"], Choice()) == 3
+    assert [row["key"] for row in data_of(page)["samples"]] == ["k0-1", "k0-0", "nobody"]
+    assert ledger_page(page, [folders / "ledger"], Choice(keys=["nobody"])) == 1
+    assert data_of(page)["samples"][0]["state"] == "no image"
+    with pytest.raises(UserError, match=r"no row of .* has this key"):
+        ledger_page(page, [folders / "ledger"], Choice(keys=["who"]))
+
+
+def test_an_equal_caption_is_shown_once_with_what_both_know() -> None:
+    own = PageSample("k", "", None, (PageCaption("vecap", "A dog.", 4, 0.5), PageCaption("alttext", "dog")))
+    row = PageCaption("vecap", "A dog.", code="ok", details={"seed": "1"})
+    other = PageCaption("vecap", "A cat.", code="loop")
+    (merged,) = with_ledger([own], {"k": [row, other]})
+    expected = PageCaption("vecap", "A dog.", 4, 0.5, "ok", "", {"seed": "1"})
+    assert merged.captions == (expected, own.captions[1], other)
 
 
 @pytest.fixture(scope="module")
@@ -178,11 +230,12 @@ def test_no_script_from_a_caption_runs(browser: Browser, tmp_path: Path) -> None
     assert browser.log() == []
     assert len(keys(browser)) == len(HOSTILE)
     browser.run("document.getElementById('statistics').open = true")
-    for value in HOSTILE:
-        change(browser, "search", value)
-        change(browser, "source", value)
-    change(browser, "search", "")
-    change(browser, "source", "")
+    browser.run(
+        f"for (const value of [...{json.dumps(HOSTILE)}, '']) for (const name of ['search', 'source']) {{"
+        "  const e = document.getElementById(name); e.value = value;"
+        "  e.dispatchEvent(new Event('input', {bubbles: true}));"
+        "}"
+    )
     browser.run("return new Promise(done => setTimeout(done, 200))")
     assert browser.run("return document.title") == "safe"
     assert (
