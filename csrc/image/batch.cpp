@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "image/decode.hpp"
+#include "image/transform_jpeg.hpp"
 
 namespace veclip {
 
@@ -11,21 +12,27 @@ namespace {
 
 // One per thread and batch: images reuse it, and nothing outlives the call, however large one image was.
 struct Arena {
-  JpegScratch jpeg;
   RgbImage decoded;
-  ResizeScratch scratch;
+  StreamScratch scratch;
 };
 
-template <typename Transform>
+// Stream(i, frame, scratch, slot) -> bool is tried for JPEG files that our decoder may take, Transform(i, image,
+// scratch, slot) -> Status is what counts for all others.
+template <typename Stream, typename Transform>
 void run_batch(const ByteSpans& images, const BatchSpec& spec, ThreadPool& pool, const BatchOutput& out,
-               const Transform& transform) {
+               const Stream& stream, const Transform& transform) {
   std::vector<Arena> arenas(pool.threads());
   const std::size_t slot_bytes = spec.transform.slot_bytes();
+  const auto one = [&](std::size_t i, Arena& arena, void* slot) {
+    const auto frame = own_frame(images[i], spec.limits);
+    if (frame && stream(i, *frame, arena.scratch, slot)) return Status::kOk;
+    const JpegTry tries = frame ? JpegTry::kNotOwn : JpegTry::kOwnFirst;
+    const Status status = decode_rgb(images[i], spec.limits, arena.scratch.jpeg, arena.decoded, tries);
+    return status == Status::kOk ? transform(i, arena.decoded.view(), arena.scratch.resize, slot) : status;
+  };
   pool.for_each(images.size(), [&](std::size_t i, std::size_t worker) {
-    Arena& arena = arenas[worker];
     std::uint8_t* const slot = out.slots + i * slot_bytes;
-    Status status = decode_rgb(images[i], spec.limits, arena.jpeg, arena.decoded);
-    if (status == Status::kOk) status = transform(i, arena, slot);
+    const Status status = one(i, arenas[worker], slot);
     if (status != Status::kOk) std::memset(slot, 0, slot_bytes);
     out.status[i] = status;
   });
@@ -35,15 +42,28 @@ void run_batch(const ByteSpans& images, const BatchSpec& spec, ThreadPool& pool,
 
 void train_batch(const ByteSpans& images, std::span<const Box> boxes, const BatchSpec& spec, ThreadPool& pool,
                  const BatchOutput& out) {
-  run_batch(images, spec, pool, out, [&](std::size_t i, Arena& arena, void* slot) {
-    return crop_and_resize(arena.decoded.view(), boxes[i], spec.transform, arena.scratch, slot);
-  });
+  const TransformSpec& to = spec.transform;
+  run_batch(
+      images, spec, pool, out,
+      [&](std::size_t i, const JpegFrame& frame, StreamScratch& scratch, void* slot) {
+        const bool fast = spec.mode == TransformMode::kFast && frame.components == 3;
+        return (fast ? stream_crop_fast : stream_crop)(frame, boxes[i], to, scratch, slot);
+      },
+      [&](std::size_t i, const ImageView& image, ResizeScratch& scratch, void* slot) {
+        return crop_and_resize(image, boxes[i], to, scratch, slot);
+      });
 }
 
 void eval_batch(const ByteSpans& images, const BatchSpec& spec, ThreadPool& pool, const BatchOutput& out) {
-  run_batch(images, spec, pool, out, [&](std::size_t, Arena& arena, void* slot) {
-    return resize_and_centre_crop(arena.decoded.view(), spec.transform, arena.scratch, slot);
-  });
+  const TransformSpec& to = spec.transform;
+  run_batch(
+      images, spec, pool, out,
+      [&](std::size_t, const JpegFrame& frame, StreamScratch& scratch, void* slot) {
+        return stream_centre_crop(frame, to, scratch, slot);
+      },
+      [&](std::size_t, const ImageView& image, ResizeScratch& scratch, void* slot) {
+        return resize_and_centre_crop(image, to, scratch, slot);
+      });
 }
 
 }  // namespace veclip

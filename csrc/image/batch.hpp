@@ -11,9 +11,13 @@
 
 namespace veclip {
 
+// kFast: YCbCr baseline JPEG is resized before upsampling and colour (stream_crop_fast); all else stays exact.
+enum class TransformMode { kExact, kFast };
+
 struct BatchSpec {
   TransformSpec transform;
   Limits limits;
+  TransformMode mode = TransformMode::kExact;  // of train_batch
 };
 
 // Slots back to back (transform.slot_bytes() each) and one status per image. A failed image's slot is zeros.

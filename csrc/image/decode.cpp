@@ -9,11 +9,16 @@ namespace veclip {
 
 namespace {
 
-Status decode_checked_jpeg(Bytes data, const Limits& limits, JpegScratch& scratch, RgbImage& out) noexcept {
-  JpegHeader header;
+Status read_checked_header(Bytes data, const Limits& limits, JpegHeader& header) noexcept {
   if (const Status status = read_jpeg_header(data, header); status != Status::kOk) return status;
-  if (const Status status = check_size(header.width, header.height, limits); status != Status::kOk) return status;
-  return decode_jpeg(data, header, scratch, out);
+  return check_size(header.width, header.height, limits);
+}
+
+Status decode_checked_jpeg(Bytes data, const Limits& limits, JpegTry tries, JpegScratch& scratch,
+                           RgbImage& out) noexcept {
+  JpegHeader header;
+  if (const Status status = read_checked_header(data, limits, header); status != Status::kOk) return status;
+  return decode_jpeg(data, header, tries, scratch, out);
 }
 
 Status decode_checked_png(Bytes data, const Limits& limits, RgbImage& out) noexcept {
@@ -33,17 +38,24 @@ Status decode_checked_webp(Bytes data, const Limits& limits, RgbImage& out) noex
 
 }  // namespace
 
-Status decode_rgb(Bytes data, const Limits& limits, JpegScratch& scratch, RgbImage& out) noexcept {
+Status decode_rgb(Bytes data, const Limits& limits, JpegScratch& scratch, RgbImage& out, JpegTry jpeg) noexcept {
   if (const Status status = check_file(data, limits); status != Status::kOk) return status;
   switch (*sniff(data)) {
     case ImageFormat::kJpeg:
-      return decode_checked_jpeg(data, limits, scratch, out);
+      return decode_checked_jpeg(data, limits, jpeg, scratch, out);
     case ImageFormat::kPng:
       return decode_checked_png(data, limits, out);
     case ImageFormat::kWebp:
       return decode_checked_webp(data, limits, out);
   }
   return Status::kUnsupportedFormat;
+}
+
+std::optional<JpegFrame> own_frame(Bytes data, const Limits& limits) noexcept {
+  if (check_file(data, limits) != Status::kOk || *sniff(data) != ImageFormat::kJpeg) return std::nullopt;
+  JpegHeader header;
+  if (read_checked_header(data, limits, header) != Status::kOk) return std::nullopt;
+  return own_frame(data, header);
 }
 
 }  // namespace veclip

@@ -48,8 +48,11 @@ std::optional<JpegFrame> own_frame(Bytes data, const JpegHeader& header) noexcep
   return agrees ? frame : std::nullopt;
 }
 
-Status decode_jpeg(Bytes data, const JpegHeader& header, JpegScratch& scratch, RgbImage& out) noexcept {
-  if (const auto frame = own_frame(data, header); frame && decode_ourselves(*frame, scratch, out)) return Status::kOk;
+Status decode_jpeg(Bytes data, const JpegHeader& header, JpegTry tries, JpegScratch& scratch, RgbImage& out) noexcept {
+  if (tries == JpegTry::kOwnFirst) {
+    const auto frame = own_frame(data, header);
+    if (frame && decode_ourselves(*frame, scratch, out)) return Status::kOk;
+  }
   if (jpeg_choice() == JpegChoice::kOwn) return Status::kUnsupportedVariant;
   return decode_jpeg_by_library(data, header, out);
 }

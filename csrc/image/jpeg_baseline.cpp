@@ -18,13 +18,20 @@ class Decoding {
   Decoding(const JpegFrame& frame, JpegScratch& scratch)
       : frame_(frame), scratch_(scratch), kernels_(current_jpeg_kernels()) {}
 
-  bool run(const Box& region, RgbTarget& target) {
+  // Emit(mcu_row) is called when the samples of an MCU row that the region needs are there.
+  template <typename Emit>
+  bool run(const Box& region, const Emit& emit) {
     if (!split_scan(frame_, scratch_.scan) || !set_tables()) return false;
     lay_out_blocks();
     scratch_.samples.prepare(frame_, region);
     begin_interval();
     for (int row = 0; row < frame_.mcu_rows(); ++row) {
-      if (!decode_mcu_row(row, target)) return false;
+      if (!read_mcu_row()) return false;
+      if (!scratch_.samples.needs(row)) continue;
+      for (std::size_t c = 0; c < components(); ++c) {
+        if (!reconstruct(c)) return false;
+      }
+      emit(row);
     }
     return end_interval();
   }
@@ -118,16 +125,6 @@ class Decoding {
     return agreed;
   }
 
-  bool decode_mcu_row(int row, RgbTarget& target) noexcept {
-    if (!read_mcu_row()) return false;
-    if (!scratch_.samples.needs(row)) return true;
-    for (std::size_t c = 0; c < components(); ++c) {
-      if (!reconstruct(c)) return false;
-    }
-    scratch_.samples.emit(row, kernels_, target);
-    return true;
-  }
-
   std::size_t components() const noexcept { return static_cast<std::size_t>(frame_.components); }
 
   const JpegFrame& frame_;
@@ -142,14 +139,24 @@ class Decoding {
   std::array<int, 3> predictions_{};
 };
 
-}  // namespace
-
-bool decode_baseline(const JpegFrame& frame, const Box& region, JpegScratch& scratch, RgbTarget& target) noexcept {
+template <typename Emit>
+bool decode(const JpegFrame& frame, const Box& region, JpegScratch& scratch, const Emit& emit) noexcept {
   try {
-    return Decoding(frame, scratch).run(region, target);
+    return Decoding(frame, scratch).run(region, emit);
   } catch (const std::exception&) {  // nothing in there throws but failed allocations; libjpeg needs less
     return false;
   }
+}
+
+}  // namespace
+
+bool decode_baseline(const JpegFrame& frame, const Box& region, JpegScratch& scratch, RgbTarget& target) noexcept {
+  const JpegKernels& kernels = current_jpeg_kernels();
+  return decode(frame, region, scratch, [&](int row) { scratch.samples.emit(row, kernels, target); });
+}
+
+bool decode_samples(const JpegFrame& frame, const Box& region, JpegScratch& scratch, SampleTarget& target) noexcept {
+  return decode(frame, region, scratch, [&](int row) { scratch.samples.emit(row, target); });
 }
 
 }  // namespace veclip

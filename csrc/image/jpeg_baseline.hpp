@@ -22,4 +22,7 @@ struct JpegScratch {
 // then: libjpeg-turbo has to decide what the file is worth. The whole of the data is read, whatever the region.
 bool decode_baseline(const JpegFrame& frame, const Box& region, JpegScratch& scratch, RgbTarget& target) noexcept;
 
+// The same without upsampling and colour, in the components' own resolution.
+bool decode_samples(const JpegFrame& frame, const Box& region, JpegScratch& scratch, SampleTarget& target) noexcept;
+
 }  // namespace veclip

@@ -48,6 +48,13 @@ struct BlockRow {
   std::size_t stride;
 };
 
+// Rows of single samples, each with kSampleSlack readable bytes behind it.
+struct PlaneRows {
+  const std::uint8_t* data;
+  std::size_t rows;
+  std::size_t stride;
+};
+
 // Two rows of chroma samples, from which one row of twice the width is made.
 struct ChromaRows {
   const std::uint8_t* near;

@@ -63,6 +63,15 @@ void SampleRows::emit(int mcu_row, const JpegKernels& kernels, RgbTarget& target
   }
 }
 
+void SampleRows::emit(int mcu_row, SampleTarget& target) noexcept {
+  for (std::size_t c = 0; c < static_cast<std::size_t>(components_); ++c) {
+    Strip& strip = strips_[c];
+    const int y = mcu_row * strip.rows;
+    const auto count = static_cast<std::size_t>(std::min(strip.rows, strip.height - y));
+    target.rows(c, y, {strip.row(0), count, strip.stride});
+  }
+}
+
 const std::uint8_t* SampleRows::chroma(std::size_t component, int y, int mcu_row, const JpegKernels& kernels) noexcept {
   Strip& strip = strips_[component];
   const int top = mcu_row * strip.rows;

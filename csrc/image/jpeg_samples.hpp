@@ -31,6 +31,8 @@ class SampleRows {
   bool needs(int mcu_row) const noexcept;
   // MCU row `mcu_row` stands in the strips: hands on the wanted rows that are complete with it.
   void emit(int mcu_row, const JpegKernels& kernels, RgbTarget& target) noexcept;
+  // The same for samples as they are.
+  void emit(int mcu_row, SampleTarget& target) noexcept;
 
  private:
   void emit_row(int y, int mcu_row, const JpegKernels& kernels, RgbTarget& target) noexcept;

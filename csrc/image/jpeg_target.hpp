@@ -15,4 +15,13 @@ class RgbTarget {
   virtual void filled(int y) noexcept = 0;
 };
 
+// Receives the samples of each component as they are, before upsampling and colour.
+class SampleTarget {
+ public:
+  virtual ~SampleTarget() = default;
+  // `count` rows of component `component`, from the component's row y on, all its columns. Rows come in order; those
+  // that the region does not need may be left out. kSampleSlack readable bytes before and behind each row.
+  virtual void rows(std::size_t component, int y, const PlaneRows& rows) noexcept = 0;
+};
+
 }  // namespace veclip

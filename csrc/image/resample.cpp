@@ -1,30 +1,12 @@
 #include "image/resample.hpp"
 
-#include <algorithm>
 #include <exception>
 
-#include "image/resample_kernels.hpp"
+#include "image/resample_passes.hpp"
 
 namespace veclip {
 
 namespace {
-
-struct Passes {
-  const Kernels& kernels;
-  std::shared_ptr<const Pass> horizontal;
-  std::shared_ptr<const Pass> vertical;
-};
-
-// Pointers to the input rows of one output row. Where the table points past the last row its weights are zero, and
-// any readable row will do.
-const std::uint8_t* const* tap_rows(const AxisTable& table, std::size_t out_row, const ImageView& rows, int first_row,
-                                    std::vector<const std::uint8_t*>& taps) {
-  taps.resize(static_cast<std::size_t>(table.taps));
-  const int start = table.start[out_row] - first_row;
-  for (int t = 0; t < table.taps; ++t)
-    taps[static_cast<std::size_t>(t)] = rows.row(std::min(start + t, rows.height - 1));
-  return taps.data();
-}
 
 // The columns that the horizontal pass reads need not be the whole row; the vertical pass works on those alone.
 struct Columns {
@@ -42,25 +24,16 @@ void horizontal_first(const ImageView& in, const Passes& passes, ResizeScratch& 
   const std::size_t row_bytes = passes.horizontal->table.start.size() * kChannels;
   const int first_row = down.begin();
   const ImageView needed{in.row(first_row), in.width, down.end() - first_row, in.stride};
-  scratch.between.resize(static_cast<std::size_t>(needed.height) * row_bytes);
+  grow(scratch.between, static_cast<std::size_t>(needed.height) * row_bytes);
   passes.kernels.horizontal(*passes.horizontal, needed, scratch.between.data(), scratch.copy.data());
-  const ImageView between{scratch.between.data(), static_cast<int>(row_bytes / kChannels), needed.height, row_bytes};
-  for (std::size_t y = 0; y < down.start.size(); ++y) {
-    if (down.axis.is_identity()) {
-      sink.row(static_cast<int>(y), between.row(down.axis.first + static_cast<int>(y) - first_row));
-      continue;
-    }
-    const auto* rows = tap_rows(down, y, between, first_row, scratch.taps);
-    passes.kernels.vertical(*passes.vertical, y, rows, row_bytes, scratch.row.data());
-    sink.row(static_cast<int>(y), scratch.row.data());
-  }
+  finish_vertically(passes, scratch, sink);
 }
 
 void vertical_first(const ImageView& in, const Passes& passes, ResizeScratch& scratch, RowSink& sink) {
   const AxisTable& down = passes.vertical->table;
   const Columns columns = needed_columns(passes.horizontal->table);
   const std::size_t stride = static_cast<std::size_t>(in.width) * kChannels;
-  scratch.between.resize(stride);
+  grow(scratch.between, stride);
   const ImageView needed{in.data + columns.offset, in.width, in.height, in.stride};
   const ImageView between{scratch.between.data(), in.width, 1, stride};
   for (std::size_t y = 0; y < down.start.size(); ++y) {
@@ -71,29 +44,15 @@ void vertical_first(const ImageView& in, const Passes& passes, ResizeScratch& sc
   }
 }
 
-// Pillow 13's choice, recovered by probing and checked against it (docs/decisions/0020). Sizes are those of the whole
-// resize, not of the window.
-bool vertical_comes_first(const ImageView& in, const ResizeWindow& window, PassOrder order) noexcept {
-  const std::int64_t rows_lost = in.height - window.full_height;
-  const std::int64_t columns_lost = in.width - window.full_width;
-  return order == PassOrder::kPillow13 && rows_lost > 0 && rows_lost > 2 * columns_lost;
-}
-
-bool is_valid(const ImageView& in, const ResizeWindow& w) noexcept {
-  const auto inside = [](int first, int count, int full) { return first >= 0 && count >= 1 && count <= full - first; };
-  return in.data != nullptr && in.width >= 1 && in.height >= 1 && w.full_width >= 1 && w.full_height >= 1 &&
-         inside(w.left, w.width, w.full_width) && inside(w.top, w.height, w.full_height);
-}
-
 void run(const ImageView& in, const ResizeWindow& window, PassOrder order, ResizeScratch& scratch, RowSink& sink) {
   const Kernels& kernels = current_kernels();
   const Axis across{in.width, window.full_width, window.left, window.width};
   const Axis down{in.height, window.full_height, window.top, window.height};
   const Passes passes{kernels, get_pass(kernels, Direction::kHorizontal, across),
                       get_pass(kernels, Direction::kVertical, down)};
-  scratch.row.resize(static_cast<std::size_t>(window.width) * kChannels);
-  scratch.copy.resize(horizontal_scratch(in.width));
-  const auto pipeline = vertical_comes_first(in, window, order) ? vertical_first : horizontal_first;
+  grow(scratch.row, static_cast<std::size_t>(window.width) * kChannels);
+  grow(scratch.copy, horizontal_scratch(in.width));
+  const auto pipeline = vertical_comes_first(in.width, in.height, window, order) ? vertical_first : horizontal_first;
   pipeline(in, passes, scratch, sink);
 }
 
@@ -116,7 +75,7 @@ class InterleavingSink final : public RowSink {
 
 Status resize_window(const ImageView& in, const ResizeWindow& window, PassOrder order, ResizeScratch& scratch,
                      RowSink& sink) noexcept {
-  if (!is_valid(in, window)) return Status::kBadArgument;
+  if (in.data == nullptr || !is_valid(in.width, in.height, window)) return Status::kBadArgument;
   try {
     run(in, window, order, scratch, sink);
   } catch (const std::exception&) {  // nothing in there throws but failed allocations

@@ -36,6 +36,7 @@ class RowSink {
 
 // Memory that one image after another reuses; one per thread.
 struct ResizeScratch {
+  std::vector<std::uint8_t> planes;   // rows that wait for the first pass
   std::vector<std::uint8_t> between;  // what the first pass leaves for the second
   std::vector<std::uint8_t> row;      // one finished row
   std::vector<std::uint8_t> copy;     // one input row with slack behind it

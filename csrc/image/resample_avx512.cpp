@@ -23,7 +23,6 @@ namespace {
 constexpr std::size_t kDigits = 3;
 constexpr std::size_t kLanes = 16;        // output pixels of one channel in a group
 constexpr std::size_t kVectorBytes = 64;  // four taps of each lane
-constexpr int kReach = 128;               // bytes of input that one two-register permutation chooses from
 constexpr int kRowsAtOnce = 16;           // input rows that stay in the first cache while all groups visit them
 
 bool supported() noexcept {
@@ -57,14 +56,23 @@ struct Group {
   std::int32_t base[4];  // first pixel of each window
 };
 
-int windows_needed(const AxisTable& table) noexcept {
+// What a window consists of: samples of how many channels, in how many bytes that one permutation chooses from.
+struct WindowShape {
+  int channels;
+  int reach;
+};
+
+constexpr WindowShape kPixelWindow{static_cast<int>(kChannels), 128};  // two registers
+constexpr WindowShape kPlaneWindow{1, 64};
+
+int windows_needed(const AxisTable& table, const WindowShape& shape) noexcept {
   const std::size_t count = table.start.size();
   for (const std::size_t windows : {1u, 2u, 4u}) {
     const std::size_t lanes = kLanes / windows;
     bool fits = true;
     for (std::size_t x = 0; x < count; x += lanes) {
       const int spread = table.start[std::min(x + lanes, count) - 1] - table.start[x];
-      fits = fits && (spread + kTapStep) * static_cast<int>(kChannels) <= kReach;
+      fits = fits && (spread + kTapStep) * shape.channels <= shape.reach;
     }
     if (fits) return static_cast<int>(windows);
   }
@@ -76,7 +84,9 @@ std::size_t group_bytes(const Pass& pass) noexcept {
   return sizeof(Group) + kVectorBytes * (static_cast<std::size_t>(pass.layout) + blocks * kDigits);
 }
 
-void pack_indices(const AxisTable& table, std::size_t first, std::size_t windows, std::uint8_t* out) {
+void pack_indices(const Pass& pass, std::size_t first, int channels, std::uint8_t* out) {
+  const AxisTable& table = pass.table;
+  const std::size_t windows = static_cast<std::size_t>(pass.layout);
   const std::size_t lanes = kLanes / windows;
   const std::size_t last = table.start.size() - 1;
   Group group{};
@@ -86,19 +96,18 @@ void pack_indices(const AxisTable& table, std::size_t first, std::size_t windows
     for (std::size_t lane = w * lanes; lane < (w + 1) * lanes; ++lane) {
       const int offset = table.start[std::min(first + lane, last)] - group.base[w];
       for (int t = 0; t < kTapStep; ++t) {
-        indices[lane * kTapStep + static_cast<std::size_t>(t)] =
-            static_cast<std::uint8_t>((offset + t) * static_cast<int>(kChannels));
+        indices[lane * kTapStep + static_cast<std::size_t>(t)] = static_cast<std::uint8_t>((offset + t) * channels);
       }
     }
   }
   std::memcpy(out, &group, sizeof group);
 }
 
-void pack_group(const Pass& pass, std::size_t first, std::uint8_t* out) {
+void pack_group(const Pass& pass, std::size_t first, int channels, std::uint8_t* out) {
   const AxisTable& table = pass.table;
   const std::size_t taps = static_cast<std::size_t>(table.taps);
   const std::size_t windows = static_cast<std::size_t>(pass.layout);
-  pack_indices(table, first, windows, out);
+  pack_indices(pass, first, channels, out);
   std::uint8_t* const digits = out + sizeof(Group) + windows * kVectorBytes;
   const std::size_t lanes = std::min(kLanes, table.start.size() - first);
   for (std::size_t lane = 0; lane < lanes; ++lane) {
@@ -112,14 +121,19 @@ void pack_group(const Pass& pass, std::size_t first, std::uint8_t* out) {
   }
 }
 
-void pack_horizontal(Pass& pass) {
-  pass.layout = windows_needed(pass.table);
+void pack_groups(Pass& pass, const WindowShape& shape) {
+  pass.layout = windows_needed(pass.table, shape);
   if (pass.layout == 0) return avx2_kernels().pack_horizontal(pass);
   const std::size_t count = pass.table.start.size();
   const std::size_t bytes = group_bytes(pass);
   pass.packed.assign((count + kLanes - 1) / kLanes * bytes, 0);
-  for (std::size_t x = 0; x < count; x += kLanes) pack_group(pass, x, pass.packed.data() + x / kLanes * bytes);
+  for (std::size_t x = 0; x < count; x += kLanes) {
+    pack_group(pass, x, shape.channels, pass.packed.data() + x / kLanes * bytes);
+  }
 }
+
+void pack_horizontal(Pass& pass) { pack_groups(pass, kPixelWindow); }
+void pack_across_planes(Pass& pass) { pack_groups(pass, kPlaneWindow); }
 
 // The four taps of 16 outputs, for one channel, from one block of the input row.
 template <std::size_t kWindows>
@@ -209,6 +223,62 @@ void horizontal(const Pass& pass, const ImageView& in, std::uint8_t* out, std::u
   }
 }
 
+constexpr std::size_t kPlanesAtOnce = 4;
+
+// Four rows from `row` on: 16 outputs of each.
+template <std::size_t kWindows>
+VECLIP_AVX512 inline void plane_group(const std::uint8_t* const row[kPlanesAtOnce], const std::uint8_t* packed,
+                                      std::size_t blocks, __m512i values[kPlanesAtOnce]) noexcept {
+  const std::int32_t* const base = reinterpret_cast<const Group*>(packed)->base;
+  const std::uint8_t* const indices = packed + sizeof(Group);
+  const std::uint8_t* digits = indices + kWindows * kVectorBytes;
+  __m512i sums[kPlanesAtOnce][kDigits];
+  for (auto& of_row : sums) {
+    for (__m512i& sum : of_row) sum = _mm512_setzero_si512();
+  }
+  for (std::size_t b = 0; b < blocks; ++b, digits += kDigits * kVectorBytes) {
+    for (std::size_t r = 0; r < kPlanesAtOnce; ++r) {
+      __m512i taps = _mm512_permutexvar_epi8(load(indices), load(row[r] + base[0] + b * kTapStep));
+      for (std::size_t w = 1; w < kWindows; ++w) {
+        const __mmask64 lanes = ((1ull << (64 / kWindows % 64)) - 1) << (w * (64 / kWindows) % 64);
+        taps = _mm512_mask_permutexvar_epi8(taps, lanes, load(indices + w * kVectorBytes),
+                                            load(row[r] + base[w] + b * kTapStep));
+      }
+      for (std::size_t d = 0; d < kDigits; ++d) {
+        sums[r][d] = _mm512_dpbusd_epi32(sums[r][d], taps, load(digits + d * kVectorBytes));
+      }
+    }
+  }
+  for (std::size_t r = 0; r < kPlanesAtOnce; ++r) values[r] = finish(sums[r]);
+}
+
+template <std::size_t kWindows>
+VECLIP_AVX512 void plane_rows(const Pass& pass, const PlaneRows& in, std::uint8_t* out) noexcept {
+  const std::size_t count = pass.table.start.size();
+  const std::size_t blocks = static_cast<std::size_t>(pass.table.taps / kTapStep);
+  const std::size_t stride = group_bytes(pass);
+  for (std::size_t x = 0; x < count; x += kLanes) {
+    const std::uint8_t* const packed = pass.packed.data() + x / kLanes * stride;
+    const __mmask16 lanes = static_cast<__mmask16>(first_bytes(static_cast<std::ptrdiff_t>(count - x)));
+    for (std::size_t y = 0; y < in.rows; y += kPlanesAtOnce) {
+      const std::uint8_t* row[kPlanesAtOnce];  // the last one again where there are fewer
+      for (std::size_t r = 0; r < kPlanesAtOnce; ++r) row[r] = in.data + std::min(y + r, in.rows - 1) * in.stride;
+      __m512i values[kPlanesAtOnce];
+      plane_group<kWindows>(row, packed, blocks, values);
+      for (std::size_t r = 0; r < kPlanesAtOnce && y + r < in.rows; ++r) {
+        const __m512i positive = _mm512_max_epi32(values[r], _mm512_setzero_si512());
+        _mm_mask_storeu_epi8(out + (y + r) * count + x, lanes, _mm512_cvtusepi32_epi8(positive));
+      }
+    }
+  }
+}
+
+void across_planes(const Pass& pass, const PlaneRows& in, std::uint8_t* out) noexcept {
+  if (pass.layout == 0) return avx2_kernels().across_planes(pass, in, out);
+  const auto run = pass.layout == 1 ? plane_rows<1> : pass.layout == 2 ? plane_rows<2> : plane_rows<4>;
+  run(pass, in, out);
+}
+
 // Vertical weights: for every output and block of four taps, three times four digits.
 constexpr std::size_t kVerticalBlock = kDigits * kTapStep;
 
@@ -266,8 +336,8 @@ VECLIP_AVX512 void vertical(const Pass& pass, std::size_t out_row, const std::ui
 }  // namespace
 
 const Kernels& avx512_kernels() noexcept {
-  static constexpr Kernels kernels{"avx512",   supported, pack_horizontal,  pack_vertical,
-                                   horizontal, vertical,  avx2_jpeg_kernels};
+  static constexpr Kernels kernels{"avx512",   supported,     pack_horizontal, pack_vertical,    pack_across_planes,
+                                   horizontal, across_planes, vertical,        avx2_jpeg_kernels};
   return kernels;
 }
 

@@ -39,7 +39,8 @@ struct Key {
 struct KeyHash {
   std::size_t operator()(const Key& key) const noexcept {
     std::size_t hash = std::hash<const void*>{}(key.kernels) + static_cast<std::size_t>(key.direction);
-    for (const int part : {key.axis.in, key.axis.out, key.axis.first, key.axis.count}) {
+    const Axis& axis = key.axis;
+    for (const int part : {axis.in, axis.out, axis.first, axis.count, axis.cut_before, axis.cut_behind}) {
       hash = hash * 1'000'003 + static_cast<std::size_t>(part);
     }
     return hash;
@@ -66,10 +67,15 @@ std::size_t size_of(const Pass& pass) noexcept {
   return pass.packed.size() + (pass.table.weights.size() + pass.table.start.size()) * sizeof(std::int32_t);
 }
 
+auto packer(const Key& key) noexcept {
+  if (key.direction == Direction::kHorizontal) return key.kernels->pack_horizontal;
+  return key.direction == Direction::kVertical ? key.kernels->pack_vertical : key.kernels->pack_across_planes;
+}
+
 std::shared_ptr<const Pass> make_pass(const Key& key) {
   auto pass = std::make_shared<Pass>();
   pass->table = make_table(key.axis);
-  (key.direction == Direction::kHorizontal ? key.kernels->pack_horizontal : key.kernels->pack_vertical)(*pass);
+  packer(key)(*pass);
   return pass;
 }
 

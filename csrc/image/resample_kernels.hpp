@@ -26,9 +26,12 @@ struct Kernels {
   // Fills pass.packed from pass.table.
   void (*pack_horizontal)(Pass& pass);
   void (*pack_vertical)(Pass& pass);
+  void (*pack_across_planes)(Pass& pass);
   // Interleaved rows in; planar rows out: `count` reds, `count` greens, `count` blues, without gaps.
   // `scratch` has horizontal_scratch(width) bytes.
   void (*horizontal)(const Pass& pass, const ImageView& in, std::uint8_t* out, std::uint8_t* scratch) noexcept;
+  // The same for rows of single samples, one output row for each.
+  void (*across_planes)(const Pass& pass, const PlaneRows& in, std::uint8_t* out) noexcept;
   // One output row of `bytes` bytes, whatever their layout; rows[t] is the input row of tap t (table.taps of them).
   void (*vertical)(const Pass& pass, std::size_t out_row, const std::uint8_t* const* rows, std::size_t bytes,
                    std::uint8_t* out) noexcept;
@@ -64,7 +67,7 @@ bool choose_kernels(std::string_view name) noexcept;
 // Names that choose_kernels accepts on this processor, best first.
 std::vector<std::string_view> usable_kernels();
 
-enum class Direction { kHorizontal, kVertical };
+enum class Direction { kHorizontal, kVertical, kAcrossPlanes };
 
 // From a bounded cache if it can be had without waiting, else made anew.
 std::shared_ptr<const Pass> get_pass(const Kernels& kernels, Direction direction, const Axis& axis);

@@ -29,6 +29,20 @@ void horizontal(const Pass& pass, const ImageView& in, std::uint8_t* out, std::u
     horizontal_row(pass.table, in.row(y), out + static_cast<std::size_t>(y) * out_stride);
 }
 
+void across_planes(const Pass& pass, const PlaneRows& in, std::uint8_t* out) noexcept {
+  const AxisTable& table = pass.table;
+  for (std::size_t y = 0; y < in.rows; ++y) {
+    const std::uint8_t* const row = in.data + y * in.stride;
+    for (std::size_t x = 0; x < table.start.size(); ++x) {
+      const std::int32_t* const weights = table.weights.data() + x * static_cast<std::size_t>(table.taps);
+      const int taps = std::min(table.taps, table.axis.in - table.start[x]);
+      std::int32_t acc = kRounding;
+      for (int t = 0; t < taps; ++t) acc += row[table.start[x] + t] * weights[t];
+      *out++ = clip8(acc);
+    }
+  }
+}
+
 void vertical(const Pass& pass, std::size_t out_row, const std::uint8_t* const* rows, std::size_t bytes,
               std::uint8_t* out) noexcept {
   const int taps = pass.table.taps;
@@ -43,8 +57,11 @@ void vertical(const Pass& pass, std::size_t out_row, const std::uint8_t* const* 
 }  // namespace
 
 const Kernels& scalar_kernels() noexcept {
-  static constexpr Kernels kernels{
-      "scalar", []() noexcept { return true; }, pack_nothing, pack_nothing, horizontal, vertical, scalar_jpeg_kernels};
+  static constexpr Kernels kernels{"scalar",           []() noexcept { return true; },
+                                   pack_nothing,       pack_nothing,
+                                   pack_nothing,       horizontal,
+                                   across_planes,      vertical,
+                                   scalar_jpeg_kernels};
   return kernels;
 }
 

@@ -30,11 +30,11 @@ struct Window {
 
   // Pillow's precompute_coeffs, one output at a time.
   void make(const Axis& axis, int out_index) {
-    const double scale = static_cast<double>(axis.in) / axis.out;
+    const double scale = axis.length() / axis.out;
     const double filter_scale = std::max(scale, 1.0);
     const double inverse = 1.0 / filter_scale;
     const double support = kBicubicSupport * filter_scale;
-    const double centre = (out_index + 0.5) * scale;
+    const double centre = axis.begin() + (out_index + 0.5) * scale;
     start = std::max(0, static_cast<int>(centre - support + 0.5));
     const int end = std::min(axis.in, static_cast<int>(centre + support + 0.5));
     double sum = 0.0;

@@ -12,8 +12,12 @@ struct Axis {
   int out = 0;
   int first = 0;
   int count = 0;
+  int cut_before = 0;  // half samples at either end that are not part of what is resized: chroma of an odd crop
+  int cut_behind = 0;
 
-  bool is_identity() const noexcept { return in == out; }
+  double begin() const noexcept { return 0.5 * cut_before; }
+  double length() const noexcept { return in - 0.5 * (cut_before + cut_behind); }
+  bool is_identity() const noexcept { return in == out && cut_before == 0 && cut_behind == 0; }
   friend bool operator==(const Axis&, const Axis&) = default;
 };
 

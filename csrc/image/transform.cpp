@@ -53,23 +53,12 @@ class CopySink final : public RowSink {
 
 Status resize_into(const ImageView& in, const ResizeWindow& window, const TransformSpec& spec, ResizeScratch& scratch,
                    void* slot) noexcept {
-  const auto resize = [&](RowSink&& sink) { return resize_window(in, window, spec.order, scratch, sink); };
-  const std::size_t size = static_cast<std::size_t>(spec.size);
-  if (spec.type == PixelType::kUint8) return resize(CopySink(size, slot));
-  const PixelTables& tables = *spec.tables;
-  if (spec.type == PixelType::kFloat32) {
-    return resize(TableSink<float>({tables.float32(0), tables.float32(1), tables.float32(2)}, size, slot));
-  }
-  return resize(TableSink<std::uint16_t>({tables.bfloat16(0), tables.bfloat16(1), tables.bfloat16(2)}, size, slot));
+  const auto resize = [&](RowSink& sink) { return resize_window(in, window, spec.order, scratch, sink); };
+  return with_slot_sink(spec, slot, std::ref(resize));
 }
 
 // int(round(n / 2.0)) in Python, which rounds halves to even; n >= 0.
 constexpr int half_to_even(int n) noexcept { return n / 2 + ((n & 1) != 0 && ((n / 2) & 1) != 0 ? 1 : 0); }
-
-bool contains(const ImageView& in, const Box& box) noexcept {
-  return box.left >= 0 && box.top >= 0 && box.width >= 1 && box.height >= 1 && box.left <= in.width - box.width &&
-         box.top <= in.height - box.height;
-}
 
 }  // namespace
 
@@ -86,28 +75,49 @@ PixelTables::PixelTables(const Normalisation& normalisation) noexcept {
   }
 }
 
+bool contains(int width, int height, const Box& box) noexcept {
+  return box.left >= 0 && box.top >= 0 && box.width >= 1 && box.height >= 1 && box.left <= width - box.width &&
+         box.top <= height - box.height;
+}
+
+Status with_slot_sink(const TransformSpec& spec, void* slot, const std::function<Status(RowSink&)>& use) {
+  const std::size_t size = static_cast<std::size_t>(spec.size);
+  const auto run = [&](RowSink&& sink) { return use(sink); };
+  if (spec.type == PixelType::kUint8) return run(CopySink(size, slot));
+  const PixelTables& tables = *spec.tables;
+  if (spec.type == PixelType::kFloat32) {
+    return run(TableSink<float>({tables.float32(0), tables.float32(1), tables.float32(2)}, size, slot));
+  }
+  return run(TableSink<std::uint16_t>({tables.bfloat16(0), tables.bfloat16(1), tables.bfloat16(2)}, size, slot));
+}
+
 Status crop_and_resize(const ImageView& in, const Box& box, const TransformSpec& spec, ResizeScratch& scratch,
                        void* slot) noexcept {
-  if (!contains(in, box)) return Status::kBadArgument;
+  if (!contains(in.width, in.height, box)) return Status::kBadArgument;
   const ImageView cut{in.row(box.top) + static_cast<std::size_t>(box.left) * kChannels, box.width, box.height,
                       in.stride};
   return resize_into(cut, {spec.size, spec.size, 0, 0, spec.size, spec.size}, spec, scratch, slot);
 }
 
-Status resize_and_centre_crop(const ImageView& in, const TransformSpec& spec, ResizeScratch& scratch,
-                              void* slot) noexcept {
-  const std::int64_t longer = in.width > in.height ? in.width : in.height;
-  const std::int64_t shorter = in.width > in.height ? in.height : in.width;
+Status centre_window(int width, int height, int size, ResizeWindow& out) noexcept {
+  const bool wide = width > height;
+  const std::int64_t longer = wide ? width : height;
+  const std::int64_t shorter = wide ? height : width;
   if (shorter < 1) return Status::kBadArgument;
   // int(size * long / short), whose division Python makes in double.
-  const double exact = static_cast<double>(spec.size * longer) / static_cast<double>(shorter);
+  const double exact = static_cast<double>(size * longer) / static_cast<double>(shorter);
   if (exact > std::numeric_limits<int>::max() / 2) return Status::kBadArgument;
   const int long_side = static_cast<int>(exact);
-  const bool wide = in.width > in.height;
-  const int width = wide ? long_side : spec.size;
-  const int height = wide ? spec.size : long_side;
-  const ResizeWindow window{width,     height,   half_to_even(width - spec.size), half_to_even(height - spec.size),
-                            spec.size, spec.size};
+  const int full_width = wide ? long_side : size;
+  const int full_height = wide ? size : long_side;
+  out = {full_width, full_height, half_to_even(full_width - size), half_to_even(full_height - size), size, size};
+  return Status::kOk;
+}
+
+Status resize_and_centre_crop(const ImageView& in, const TransformSpec& spec, ResizeScratch& scratch,
+                              void* slot) noexcept {
+  ResizeWindow window;
+  if (const Status status = centre_window(in.width, in.height, spec.size, window); status != Status::kOk) return status;
   return resize_into(in, window, spec, scratch, slot);
 }
 

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 
 #include "image/box.hpp"
 #include "image/resample.hpp"
@@ -45,12 +46,22 @@ struct TransformSpec {
   }
 };
 
+bool contains(int width, int height, const Box& box) noexcept;
+
+// Calls use(sink) with a RowSink that writes into the slot what `spec` asks for. Throws only what `use` throws if it
+// is a std::ref.
+Status with_slot_sink(const TransformSpec& spec, void* slot, const std::function<Status(RowSink&)>& use);
+
 // torchvision's resized_crop: cut the box out, then resize it to size x size (bicubic, antialiased).
 // kBadArgument if the box is empty or not inside the image.
 Status crop_and_resize(const ImageView& in, const Box& box, const TransformSpec& spec, ResizeScratch& scratch,
                        void* slot) noexcept;
 
-// torchvision's Resize(size) + CenterCrop(size): the shorter side becomes `size`.
+// The window of the whole image that torchvision's Resize(size) + CenterCrop(size) gives: the shorter side becomes
+// `size`. kBadArgument where the longer one would be absurd.
+Status centre_window(int width, int height, int size, ResizeWindow& out) noexcept;
+
+// torchvision's Resize(size) + CenterCrop(size).
 Status resize_and_centre_crop(const ImageView& in, const TransformSpec& spec, ResizeScratch& scratch,
                               void* slot) noexcept;
 

@@ -1,54 +1,19 @@
 // Decodes and prepares mutated image files; built with sanitizers by sanitize.sh. Says nothing unless something breaks.
 #include <cstdio>
 #include <cstdlib>
-#include <fstream>
-#include <iterator>
-#include <random>
-#include <vector>
+#include <memory>
 
 #include "image/decode.hpp"
 #include "image/prepare.hpp"
 #include "image/probe.hpp"
+#include "mutate.hpp"
 
 namespace {
 
-using File = std::vector<std::uint8_t>;
+using fuzz::File;
 
 // Small enough that a mutated header cannot make one round take seconds.
 constexpr veclip::Limits kLimits{4'000'000, 16'384, 1 << 20};
-
-File read_file(const char* path) {
-  std::ifstream in(path, std::ios::binary);
-  return File(std::istreambuf_iterator<char>(in), {});
-}
-
-// Headers decide most, so half of all edits go to the first 400 bytes.
-std::size_t pick(const File& file, std::mt19937_64& random) {
-  const std::size_t range = random() % 2 == 0 ? std::min<std::size_t>(400, file.size()) : file.size();
-  return random() % range;
-}
-
-void edit(File& file, std::mt19937_64& random) {
-  const std::size_t at = pick(file, random);
-  const auto begin = file.begin() + static_cast<std::ptrdiff_t>(at);
-  const std::size_t count = std::min<std::size_t>(1 + random() % 16, file.size() - at);
-  switch (random() % 5) {
-    case 0:
-      file[at] = static_cast<std::uint8_t>(random());
-      break;
-    case 1:
-      file[at] ^= static_cast<std::uint8_t>(1 << random() % 8);
-      break;
-    case 2:
-      file.erase(begin, begin + static_cast<std::ptrdiff_t>(count));
-      break;
-    case 3:
-      file.insert(begin, count, static_cast<std::uint8_t>(random()));
-      break;
-    default:
-      if (random() % 4 == 0) file.resize(at);
-  }
-}
 
 void try_all(const File& file, veclip::PrepareScratch& scratch) {
   // A copy of exactly this size, so that the sanitizer sees one byte read too far.
@@ -73,13 +38,13 @@ int main(int argc, char** argv) {
     return 2;
   }
   std::vector<File> seeds;
-  for (int i = 3; i < argc; ++i) seeds.push_back(read_file(argv[i]));
+  for (int i = 3; i < argc; ++i) seeds.push_back(fuzz::read_file(argv[i]));
   std::mt19937_64 random(std::strtoull(argv[2], nullptr, 10));
   veclip::PrepareScratch scratch;
   for (const File& seed : seeds) try_all(seed, scratch);
   for (long round = std::atol(argv[1]); round > 0; --round) {
     File file = seeds[random() % seeds.size()];
-    for (std::size_t edits = 1 + random() % 6; edits > 0 && !file.empty(); --edits) edit(file, random);
+    for (std::size_t edits = 1 + random() % 6; edits > 0 && !file.empty(); --edits) fuzz::edit(file, random);
     try_all(file, scratch);
   }
   return 0;

@@ -20,7 +20,7 @@ SAMPLINGS = ("4:4:4", "4:2:2", "4:2:0", "4:4:0")
 
 
 @contextmanager
-def decoder(name: Literal["own", "library"], simd: str = "auto") -> Iterator[None]:
+def decoder(name: Literal["auto", "own", "library"], simd: str = "auto") -> Iterator[None]:
     """JPEG files go to this decoder within."""
     set_jpeg(name)
     set_simd(simd)

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from engine.native import NativeError, decode_rgb, set_jpeg, simd_names
-from tests.native.image_kit import SHARED, assert_same, native_rgb, save
+from engine.native import (
+    NativeError,
+    Status,
+    ThreadPool,
+    decode_rgb,
+    eval_batch,
+    probe,
+    set_jpeg,
+    simd_names,
+    train_batch,
+)
+from tests.native.image_kit import SHARED, assert_same, native_rgb, picture, save
 from tests.native.jpeg_kit import decoder, irregular, regular
 
 SIMD = simd_names()
@@ -77,3 +89,47 @@ def test_every_sample_file_is_equal() -> None:
 def test_unknown_decoders_are_refused() -> None:
     with pytest.raises(ValueError, match="expected 'auto', 'own' or 'library'"):
         set_jpeg("turbo")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("simd", SIMD)
+@pytest.mark.parametrize("order", ["pillow11", "pillow13"])
+def test_transforms_equal_the_librarys(order: Literal["pillow11", "pillow13"], simd: str) -> None:
+    """Every file, a box in it and its centre, decoded row by row and by the library as a whole."""
+    images = [*regular().values(), *irregular().values()]
+    results = []
+    for name in ("auto", "library"):
+        with decoder(name, simd):
+            results.append(transform_all(images, order))
+    for ours, expected in zip(*results, strict=True):
+        np.testing.assert_array_equal(ours, expected)
+
+
+def transform_all(images: list[bytes], order: Literal["pillow11", "pillow13"]) -> list[np.ndarray]:
+    """Training crops, evaluation crops, and the status of each, for the boxes of seed 0."""
+    pool = ThreadPool(1)
+    rng = np.random.default_rng(0)
+    boxes = np.array([random_box(data, rng) for data in images], dtype=np.int32)
+    train = np.empty((len(images), 3, 48, 48), dtype=np.uint8)
+    centre = np.empty_like(train)
+    statuses = train_batch(images, boxes, train, pool, pass_order=order)
+    return [train, statuses, centre, eval_batch(images, centre, pool, pass_order=order)]
+
+
+def random_box(data: bytes, rng: np.random.Generator) -> tuple[int, int, int, int]:
+    """A box (left, top, width, height) within the image."""
+    info = probe(data)
+    width, height = rng.integers(1, info.width + 1), rng.integers(1, info.height + 1)
+    return rng.integers(0, info.width - width + 1), rng.integers(0, info.height - height + 1), width, height
+
+
+def test_damage_below_the_box_counts_as_before() -> None:
+    """The status does not depend on the crop: all of the data is read."""
+    whole = save(picture("RGB", 200, 200), "JPEG", quality=95)
+    boxes = np.array([[0, 0, 200, 8]], dtype=np.int32)
+    for end in range(len(whole) // 2, len(whole), 97):
+        statuses = []
+        for name in ("auto", "library"):
+            out = np.empty((1, 3, 16, 16), dtype=np.uint8)
+            with decoder(name):
+                statuses.append(train_batch([whole[:end]], boxes, out, ThreadPool(1))[0])
+        assert statuses[0] == statuses[1] != Status.OK, end
