@@ -37,6 +37,7 @@ CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 DTYPES = {"uint8": torch.uint8, "float32": torch.float32, "bfloat16": torch.bfloat16}
 PASS_ORDERS = ("pillow11", "pillow13")
+TRANSFORMS = ("exact", "fast")
 # One being made, some waiting, one or two with the trainer; memory that is never needed is never touched.
 KEPT_BATCHES = 4
 
@@ -65,16 +66,18 @@ class ImageOptions:
     scale: tuple[float, float] = (0.9, 1.0)
     ratio: tuple[float, float] = (3 / 4, 4 / 3)
     pass_order: str = "pillow11"
+    transform: str = "exact"
 
     def check(self, section: str) -> None:
         """Refuse what no image could be made with; `section` of the recipe stands in the message.
 
         Raises:
-            UserError: for an unknown dtype or pass order, or an impossible range or deviation.
+            UserError: for an unknown dtype, pass order or transform, or an impossible range or deviation.
         """
         for name, given, known in (
             ("dtype", self.dtype, list(DTYPES)),
             ("pass_order", self.pass_order, PASS_ORDERS),
+            ("transform", self.transform, TRANSFORMS),
         ):
             if given not in known:
                 raise UserError(
@@ -227,6 +230,7 @@ class BatchMaker:
             image,
             self.pool,
             limits=self.dataset.info.limits(),
+            transform=self.image.transform,
             **self.image.native(),
         )
         if self._care.check_samples:

@@ -42,6 +42,8 @@ class DataConfig:
         mean: per channel, of values in 0..1.
         std: per channel.
         pass_order: resize like Pillow 11 (horizontal first) or `pillow13`.
+        transform: `exact` (open_clip's pixels), or `fast`: JPEG with subsampled chroma is resized before it
+            becomes RGB (docs/decisions/0013).
         threads: decode threads in each process; 0 shares the cores among ranks and workers.
         num_workers: worker processes; 0 decodes in this process, ahead of the training step.
         prefetch: batches made ahead (per worker where there are workers).
@@ -69,6 +71,7 @@ class DataConfig:
     mean: tuple[float, float, float] = CLIP_MEAN
     std: tuple[float, float, float] = CLIP_STD
     pass_order: str = "pillow11"
+    transform: str = "exact"
     threads: int = 0
     num_workers: int = 0
     prefetch: int = 2
@@ -111,7 +114,14 @@ class DataConfig:
     def image(self) -> ImageOptions:
         """Return the part that decides how images become a tensor."""
         return ImageOptions(
-            self.image_size, self.dtype, self.mean, self.std, self.scale, self.ratio, self.pass_order
+            self.image_size,
+            self.dtype,
+            self.mean,
+            self.std,
+            self.scale,
+            self.ratio,
+            self.pass_order,
+            self.transform,
         )
 
 

@@ -27,7 +27,7 @@ struct Options {
   Triple std;
   std::string pass_order;
   Limits limits;
-  std::string mode = "exact";
+  std::string transform = "exact";
 };
 
 PixelType parse_dtype(const std::string& name) {
@@ -37,10 +37,10 @@ PixelType parse_dtype(const std::string& name) {
   throw py::value_error("dtype: '" + name + "' given, expected 'uint8', 'float32' or 'bfloat16'");
 }
 
-TransformMode parse_mode(const std::string& name) {
+TransformMode parse_transform(const std::string& name) {
   if (name == "exact") return TransformMode::kExact;
   if (name == "fast") return TransformMode::kFast;
-  throw py::value_error("mode: '" + name + "' given, expected 'exact' or 'fast'");
+  throw py::value_error("transform: '" + name + "' given, expected 'exact' or 'fast'");
 }
 
 py::dtype storage_of(PixelType type) {
@@ -86,7 +86,7 @@ py::array_t<std::uint8_t> run_batch(const ByteSpans& images, py::array& out, con
   const PixelTables tables = make_tables(options);
   const int size = checked_size(out, images.size(), type);
   const BatchSpec spec{
-      {size, type, parse_pass_order(options.pass_order), &tables}, options.limits, parse_mode(options.mode)};
+      {size, type, parse_pass_order(options.pass_order), &tables}, options.limits, parse_transform(options.transform)};
   py::array_t<std::uint8_t> statuses(static_cast<py::ssize_t>(images.size()));
   const BatchOutput target{static_cast<std::uint8_t*>(out.mutable_data()),
                            reinterpret_cast<Status*>(statuses.mutable_data())};
@@ -107,11 +107,11 @@ std::span<const Box> checked_boxes(const Boxes& boxes, std::size_t n) {
 
 py::array_t<std::uint8_t> train(const py::object& images, const Boxes& boxes, py::array out, ThreadPool& pool,
                                 const std::string& dtype, const Triple& mean, const Triple& std,
-                                const std::string& pass_order, const Limits& limits, const std::string& mode) {
+                                const std::string& pass_order, const Limits& limits, const std::string& transform) {
   const ByteSpans spans = to_spans(images);
   const std::span<const Box> checked = checked_boxes(boxes, spans.size());
   return run_batch(
-      spans, out, {dtype, mean, std, pass_order, limits, mode},
+      spans, out, {dtype, mean, std, pass_order, limits, transform},
       [&](const BatchSpec& spec, const BatchOutput& target) { train_batch(spans, checked, spec, pool, target); });
 }
 
@@ -132,8 +132,8 @@ constexpr Triple kStd{0.26862954, 0.26130258, 0.27577711};
 void register_transform(py::module_& m) {
   m.def("train_batch", &train, py::arg("images"), py::arg("boxes").noconvert(), py::arg("out").noconvert(),
         py::arg("pool"), py::kw_only(), py::arg("dtype") = "uint8", py::arg("mean") = kMean, py::arg("std") = kStd,
-        py::arg("pass_order") = "pillow11", py::arg("limits") = Limits(), py::arg("mode") = "exact",
-        "Decode, crop to boxes, resize, normalise into out [N, 3, S, S]; returns status uint8 [N]. Mode 'fast' resizes "
+        py::arg("pass_order") = "pillow11", py::arg("limits") = Limits(), py::arg("transform") = "exact",
+        "Decode, crop to boxes, resize, normalise into out [N, 3, S, S]; returns status uint8 [N]. 'fast' resizes "
         "the luma and chroma of baseline JPEG before making RGB of them: close, not equal.");
   m.def("eval_batch", &eval, py::arg("images"), py::arg("out").noconvert(), py::arg("pool"), py::kw_only(),
         py::arg("dtype") = "uint8", py::arg("mean") = kMean, py::arg("std") = kStd, py::arg("pass_order") = "pillow11",

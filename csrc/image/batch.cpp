@@ -46,7 +46,7 @@ void train_batch(const ByteSpans& images, std::span<const Box> boxes, const Batc
   run_batch(
       images, spec, pool, out,
       [&](std::size_t i, const JpegFrame& frame, StreamScratch& scratch, void* slot) {
-        const bool fast = spec.mode == TransformMode::kFast && frame.components == 3;
+        const bool fast = spec.mode == TransformMode::kFast && has_small_chroma(frame);
         return (fast ? stream_crop_fast : stream_crop)(frame, boxes[i], to, scratch, slot);
       },
       [&](std::size_t i, const ImageView& image, ResizeScratch& scratch, void* slot) {

@@ -11,7 +11,8 @@
 
 namespace veclip {
 
-// kFast: YCbCr baseline JPEG is resized before upsampling and colour (stream_crop_fast); all else stays exact.
+// kFast: baseline JPEG with subsampled chroma is resized before upsampling and colour (stream_crop_fast); all else
+// stays exact.
 enum class TransformMode { kExact, kFast };
 
 struct BatchSpec {

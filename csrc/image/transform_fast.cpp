@@ -60,9 +60,13 @@ class YccResizer final : public SampleTarget {
 
 }  // namespace
 
+bool has_small_chroma(const JpegFrame& frame) noexcept {
+  return frame.components == 3 && frame.across() * frame.down() > 1;
+}
+
 bool stream_crop_fast(const JpegFrame& frame, const Box& box, const TransformSpec& spec, StreamScratch& scratch,
                       void* slot) noexcept {
-  if (frame.components != 3 || !contains(frame.width, frame.height, box)) return false;
+  if (!has_small_chroma(frame) || !contains(frame.width, frame.height, box)) return false;
   const auto run = [&](RowSink& sink) {
     YccResizer resizer(frame, box, spec.size, scratch);
     if (!decode_samples(frame, box, scratch.jpeg, resizer)) return Status::kCorrupt;

@@ -20,7 +20,7 @@ bool stream_centre_crop(const JpegFrame& frame, const TransformSpec& spec, Strea
 
 // The fast mode of the training transform: luma and chroma are cropped and resized in their own resolution and turned
 // into RGB afterwards. Not the exact pixels: chroma is interpolated once instead of twice, and rounded differently.
-// False for grey files too, for which the exact way is as fast.
+bool has_small_chroma(const JpegFrame& frame) noexcept;  // without it the exact way is as fast
 bool stream_crop_fast(const JpegFrame& frame, const Box& box, const TransformSpec& spec, StreamScratch& scratch,
                       void* slot) noexcept;
 

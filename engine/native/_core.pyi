@@ -182,6 +182,7 @@ def train_batch(
     std: Triple = ...,
     pass_order: str = "pillow11",
     limits: Limits = ...,
+    transform: str = "exact",
 ) -> NDArray[np.uint8]: ...
 def eval_batch(
     images: ByteItems,

@@ -183,6 +183,8 @@ def test_unknown_names_are_refused(dataset: Path) -> None:
         config(dataset, dtype="float23")
     with pytest.raises(UserError, match=r"^data\.pass_order: .*pillow11"):
         config(dataset, pass_order="pillow12")
+    with pytest.raises(UserError, match=r"^data\.transform: 'fastt'.*did you mean fast"):
+        config(dataset, transform="fastt")
 
 
 @pytest.mark.parametrize("field", ["scale", "ratio"])
