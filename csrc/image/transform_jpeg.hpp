@@ -19,7 +19,8 @@ bool stream_crop(const JpegFrame& frame, const Box& box, const TransformSpec& sp
 bool stream_centre_crop(const JpegFrame& frame, const TransformSpec& spec, StreamScratch& scratch, void* slot) noexcept;
 
 // The fast mode of the training transform: luma and chroma are cropped and resized in their own resolution and turned
-// into RGB afterwards. Not the exact pixels: chroma is interpolated once instead of twice, and rounded differently.
+// into RGB afterwards. Chroma's smooth upsampling is part of its weights, so that only rounding and clipping differ
+// from the exact pixels.
 bool has_small_chroma(const JpegFrame& frame) noexcept;  // without it the exact way is as fast
 bool stream_crop_fast(const JpegFrame& frame, const Box& box, const TransformSpec& spec, StreamScratch& scratch,
                       void* slot) noexcept;
