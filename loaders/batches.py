@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -117,6 +118,8 @@ class Care:
 class BatchMaker:
     """Makes training batches from the (epoch, sample) pairs of a `CaptionDataset`.
 
+    Several threads may call it: reading shards goes one at a time, decoding takes turns in one pool.
+
     A caption and a crop are functions of seed, epoch and key alone: threads, workers, ranks and the batch
     that a sample falls into make no difference.
     """
@@ -134,19 +137,31 @@ class BatchMaker:
         self.dataset, self.policy, self.image, self.seed = dataset, policy, image, seed
         self._threads, self._care = threads, care
         self._replacer = Replacer(dataset, care.bad_samples)
+        self._own()
+
+    def _own(self) -> None:
+        """Make what belongs to one process."""
         self._pool: ThreadPool | None = None
         self._buffers = Buffers(KEPT_BATCHES)
+        self._reading, self._decoding = threading.RLock(), threading.Lock()
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave threads and memory behind when pickled."""
-        return {**self.__dict__, "_pool": None, "_buffers": Buffers(KEPT_BATCHES)}
+        own = ("_pool", "_buffers", "_reading", "_decoding")
+        return {name: value for name, value in self.__dict__.items() if name not in own}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Start with threads and memory of its own."""
+        self.__dict__.update(state)
+        self._own()
 
     @property
     def pool(self) -> ThreadPool:
         """The decode threads, started on first use."""
-        if self._pool is None:
-            self._pool = ThreadPool(self._threads)
-        return self._pool
+        with self._reading:
+            if self._pool is None:
+                self._pool = ThreadPool(self._threads)
+            return self._pool
 
     def __call__(self, pairs: Sequence[tuple[int, int]]) -> Batch:
         """Assemble a batch; see `make`."""
@@ -161,20 +176,22 @@ class BatchMaker:
         epoch = pairs[0][0]
         counters = self.dataset.counters
         numbers = np.fromiter((sample for _, sample in pairs), np.int64, len(pairs))
-        samples = self.dataset.read(numbers)
+        with self._reading:
+            samples = self.dataset.read(numbers)
         counters.add(samples=len(pairs), bytes_read=samples.nbytes)
         image = empty_images(len(pairs), self.image, self._buffers)
-        with counters.timed("decode_us"):
+        with self._decoding, counters.timed("decode_us"):  # the wait for one's turn is no decoding
             decode = partial(self._decode, epoch)
             status = decode(samples, as_numpy(image))
             if status.any():
-                numbers = self._replacer.replace(numbers, status, as_numpy(image), decode)
-                samples = self.dataset.read(numbers)
+                with self._reading:
+                    numbers = self._replacer.replace(numbers, status, as_numpy(image), decode)
+                    samples = self.dataset.read(numbers)
         with counters.timed("captions_us"):
             text, source, caption, keys = self._captions(samples, epoch)
         batch = Batch(
             image=image,
-            text=torch.from_numpy(text),
+            text=self._pinned(torch.from_numpy(text)),
             caption_source=torch.from_numpy(source),
             key=keys,
         )
@@ -204,6 +221,10 @@ class BatchMaker:
             np.arange(len(keys)), tokens.positions(source, caption), info.context_length, info.pad_id
         )
         return text, source, caption, keys
+
+    def _pinned(self, text: torch.Tensor) -> torch.Tensor:
+        beside_gpu = torch.cuda.is_available() and torch.utils.data.get_worker_info() is None
+        return text.pin_memory() if beside_gpu else text
 
     def _choose(
         self,

@@ -16,7 +16,7 @@ from loaders.dataset import CaptionDataset, OrderOptions
 from loaders.fetch import DEFAULT_DEADLINE_S, check_deadline
 from loaders.metadata import DatasetInfo
 from loaders.policy import CaptionPolicy
-from loaders.prefetch import Prefetcher
+from loaders.prefetch import Prefetcher, map_in_order
 from loaders.replacement import require_sample_hashes
 from loaders.stale_memory import remove_stale_shared_memory
 
@@ -125,6 +125,10 @@ class DataConfig:
         )
 
 
+# One decodes while the other reads and chooses captions; the decode threads are one pool, taken in turns.
+MADE_AT_ONCE = 2
+
+
 class CaptionLoader(StreamingDataLoader):
     """StreamingDataLoader that works ahead, and counts for its state only the batches it has handed out."""
 
@@ -139,7 +143,8 @@ class CaptionLoader(StreamingDataLoader):
             maker.dataset,
             batch_size=config.batch_size,
             num_workers=config.num_workers,
-            collate_fn=maker,
+            # In this process the batch is made in threads of its own, not where Streaming is walked.
+            collate_fn=maker if config.num_workers else list,
             drop_last=config.drop_last,
             pin_memory=torch.cuda.is_available(),
             # Its own generator: torch seeds its workers from the global one, and the model's draws would
@@ -147,7 +152,7 @@ class CaptionLoader(StreamingDataLoader):
             generator=torch.Generator().manual_seed(config.seed),
             **workers,
         )
-        self._ahead = config.prefetch
+        self.maker, self._ahead = maker, config.prefetch
         self._prefetcher: Prefetcher[Batch] | None = None
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
@@ -163,10 +168,11 @@ class CaptionLoader(StreamingDataLoader):
         self.dataset.handed_out = True
 
     def _batches(self) -> Iterator[Batch]:
-        batches: Iterator[Batch] = DataLoader.__iter__(self)
         if self.num_workers:
+            batches: Iterator[Batch] = DataLoader.__iter__(self)
             return batches
-        self._prefetcher = Prefetcher(batches, self._ahead, self.dataset.stop)
+        made = map_in_order(self.maker, DataLoader.__iter__(self), MADE_AT_ONCE)
+        self._prefetcher = Prefetcher(made, self._ahead, self.dataset.stop)
         return iter(self._prefetcher)
 
 

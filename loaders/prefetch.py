@@ -1,4 +1,4 @@
-"""Makes batches ahead in a background thread, so that decoding overlaps with training in one process."""
+"""Makes batches ahead in background threads, so that decoding overlaps with training in one process."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import atexit
 import contextlib
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Generic, TypeVar
 
+S = TypeVar("S")
 T = TypeVar("T")
 # How often a blocked thread looks whether it is still wanted.
 POLL_S = 0.05
@@ -19,6 +22,21 @@ class _End:
 
     def __init__(self, error: BaseException | None = None) -> None:
         self.error = error
+
+
+def map_in_order(make: Callable[[S], T], items: Iterator[S], threads: int) -> Generator[T, None, None]:
+    """Yield `make(item)` in the order of `items`, with up to `threads` of them under way at a time.
+
+    What `make` does in Python for one item thus overlaps with the native part of another.
+    """
+    with ThreadPoolExecutor(threads, "veclip-batch") as executor:
+        under_way: deque[Future[T]] = deque()
+        for item in items:
+            under_way.append(executor.submit(make, item))
+            if len(under_way) == threads:
+                yield under_way.popleft().result()
+        while under_way:
+            yield under_way.popleft().result()
 
 
 class Prefetcher(Generic[T]):
@@ -74,6 +92,9 @@ class Prefetcher(Generic[T]):
                     return
         except BaseException as error:
             end = _End(error)
+        finally:
+            if isinstance(self._items, Generator):  # its own threads end with it
+                self._items.close()
         self._put(end)
 
     def _put(self, item: T | _End) -> bool:

@@ -72,7 +72,7 @@ class Replayer:
         """
         config = replace(recipe.data, dtype="uint8", num_workers=0)
         loader = build_loader(config)
-        maker = loader.collate_fn
+        maker = loader.maker
         assert isinstance(maker, BatchMaker)
         self._maker, self._dataset, self.config = maker, loader.dataset, config
         self._order = loader.dataset.order()
