@@ -85,6 +85,8 @@ class Measurer:
             self._child.wait(timeout=10)
         self._signal(signal.SIGKILL)
         self._child.wait()
+        if self._child.stdout:
+            self._child.stdout.close()
         self._log.close()
 
     def _send(self, line: str) -> None:
