@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from engine.errors import UserError
 from engine.native import key_hashes
-from loaders.batches import BatchMaker, decode_sizes, read_keys
+from loaders.batches import decode_sizes, read_keys
 from loaders.loader import build_loader
 from loaders.recipe.data import DataRecipe
 
@@ -73,7 +73,6 @@ class Replayer:
         config = replace(recipe.data, dtype="uint8", num_workers=0)
         loader = build_loader(config)
         maker = loader.maker
-        assert isinstance(maker, BatchMaker)
         self._maker, self._dataset, self.config = maker, loader.dataset, config
         self._order = loader.dataset.order()
         self.sources = loader.dataset.info.sources
