@@ -189,8 +189,17 @@ class Fetcher:
         self._swept = True
         for folder in (self.local / WORKPLACE).glob(f"{socket.gethostname()}-*-*"):
             process = folder.name.split("-")[-2]
-            if process.isdigit() and not Path("/proc", process).exists():
+            if process.isdigit() and not _is_alive(process):
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_alive(process: str) -> bool:
+    """Whether there is such a process, and not only what its parent has yet to take note of."""
+    try:
+        state = Path("/proc", process, "stat").read_text("utf-8", "replace").rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state not in "ZX"
 
 
 def _is_final(error: Exception) -> bool:

@@ -25,7 +25,8 @@ NAME = re.compile(rf"(\d{{6}})_(?:{'|'.join(SHM_TO_CLEAN)})")
 # Streaming's file locks stay behind even when a run ends well, and it never takes a number that has one.
 LOCK = re.compile(rf"(\d{{6}})_(?:{BARRIER_FILELOCK}|{CACHE_FILELOCK})")
 # A name is mapped within milliseconds of its creation; younger ones may belong to a run that is starting.
-YOUNGEST_S = 5.0
+# A run started after a kill takes longer than this to import torch.
+YOUNGEST_S = 1.0
 
 
 def remove_stale_shared_memory() -> list[str]:
