@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from engine.native import philox4x32
 
-WINDOW = 1 << 18
-"""Samples that are mixed at a time, over all lanes together; Streaming's smallest shuffle block."""
+WINDOW = 1 << 20
+"""Samples that are mixed at a time, over all lanes together (docs/decisions/0100-order-in-windows.md)."""
 # Purposes in docs/architecture.md, "Random draws".
 RUN_SHARDS, EPOCH_SHARDS, PLACES = 2, 3, 4
 

@@ -14,7 +14,7 @@ from loaders.lanes import WINDOW
 from loaders.order import Order
 
 # Positions of the epoch that a piece spans: sorting a window costs the same for a part of it.
-SPAN = 2 * WINDOW
+SPAN = WINDOW
 # Streaming's download thread runs ahead of the reading one by 8 batches.
 LEAST_BATCHES = 16
 MOST_PIECES = 3

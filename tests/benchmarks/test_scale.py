@@ -34,6 +34,16 @@ def test_three_million_samples_start_within_bounds(row: Row) -> None:
     assert row.peak_mb < MOST_MB
 
 
+@pytest.mark.slow
+def test_three_hundred_million_samples_start_within_the_promised_bounds(tmp_path: Path) -> None:
+    """60 s and 4 GB on two cores. A busy clock says little: processor time stands for it."""
+    samples = make_corpus(tmp_path / "data", 140_000)
+    found = measure(tmp_path / "data", samples, "ours", 0)
+    assert found.samples > 300_000_000
+    assert found.cpu_s < 60
+    assert found.peak_mb < 4000
+
+
 def test_memory_counts_descendants() -> None:
     grow = "import time; block = b'x' * 100_000_000; time.sleep(0.5)"
     child = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {grow!r}])"
