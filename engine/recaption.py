@@ -66,18 +66,32 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     from engine.recap.host import close_hosts
+
+    try:
+        for options, run in _stages(args):
+            print(_pilot(args.pilot, options, run) if args.pilot else _whole(options, run), flush=True)
+    finally:
+        close_hosts()
+    return 0
+
+
+def _whole(options: RecaptionOptions, run: RunOptions) -> str:
     from engine.recap.report import ProgressReport, summary
     from engine.recap.run import recaption
     from engine.sources import open_source
 
-    try:
-        for options, run in _stages(args):
-            with ProgressReport() as progress:
-                result = recaption(open_source(options.source), options, run, progress.show)
-            print(summary(result, run.ledger, progress.seconds))
-    finally:
-        close_hosts()
-    return 0
+    with ProgressReport() as progress:
+        result = recaption(open_source(options.source), options, run, progress.show)
+    return summary(result, run.ledger, progress.seconds)
+
+
+def _pilot(count: int, options: RecaptionOptions, run: RunOptions) -> str:
+    from engine.recap.pilot import pilot_report, run_pilot
+    from engine.recap.report import ProgressReport
+    from engine.sources import open_source
+
+    with ProgressReport() as progress:
+        return pilot_report(run_pilot(open_source(options.source), options, run, count, progress.show))
 
 
 def _add_output(parser: argparse.ArgumentParser) -> None:

@@ -41,10 +41,14 @@ class State:
 
     def create(self, plan: Mapping[str, Any]) -> None:
         """Begins a build."""
+        self.make_folders()
+        commit_file(self.folder / "plan.json", json.dumps(plan, indent=1).encode())
+
+    def make_folders(self) -> None:
+        """Where the units' files go."""
         for name in ("packed", "exclude", "deduped"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         sync_folder(self.out)
-        commit_file(self.folder / "plan.json", json.dumps(plan, indent=1).encode())
 
     def plan(self) -> dict[str, Any] | None:
         """The plan of an unfinished build, or None if there is none."""

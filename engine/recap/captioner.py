@@ -128,7 +128,14 @@ class Captioner:
         options = self.options
         which = [options.seed, options.stage.source, sample.key, step.fallback, attempt]
         seed = xxh3_64(json.dumps(which).encode()) & 0x7FFFFFFF
-        asked = [*which, self.wording.model, step.prompt.system, step.prompt.user, sample.content_hash]
+        asked = [
+            *which,
+            options.image_px,
+            self.wording.model,
+            step.prompt.system,
+            step.prompt.user,
+            sample.content_hash,
+        ]
         request_id = hash_bytes(json.dumps([*asked, *_plain(options.sampling)]).encode(), "xxh3_128")
         image = sample.image if step.prompt.needs_image else None
         return Request(request_id, step.prompt, image, options.sampling, seed)

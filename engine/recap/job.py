@@ -26,7 +26,7 @@ class Job:
         options: what decides the rows.
         engine: who answers.
         vec_index: folder of the lookup table of VeC, if the stage needs one and ledgers have it.
-        limit: samples of each unit; None for all. With a limit nothing is committed but the answers.
+        limit: samples of each unit, for a pilot; None for all.
         threads: native threads of one worker.
     """
 

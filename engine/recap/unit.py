@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterator
+from dataclasses import replace
 
 from engine.build.job import Task
 from engine.build.rejects import RejectWriter
@@ -24,6 +25,7 @@ from engine.records import Reject, counts_as_failure
 REPORT_S = 0.5
 # Samples whose answers wait for an earlier one: a request that is not answered holds up nobody for long.
 OPEN_PER_REQUEST = 16
+MOST_EXAMPLES = 10
 STEP_SAMPLES = 128  # between two looks at the failure budget
 
 Queue = asyncio.Queue[tuple[int, int, Sample] | None]
@@ -43,8 +45,7 @@ def recaption_unit(job: Job, task: Task) -> Iterator[Counts]:
         with RequestLog(log_path(job.out, task)) as log:
             run = UnitRun(job, task, host, log)
             yield from host.drive(run.reports())
-        if job.limit is None:
-            run.commit()
+        run.commit()
         yield run.counts.copy()
 
 
@@ -57,12 +58,15 @@ class UnitRun:
         self._job, self._task, self._host = job, task, host
         self._feed = Feed(job, task)
         self._outcomes: dict[int, LedgerRow | Reject] = {}
+        self.examples: list[tuple[Sample, LedgerRow]] = []
         self._captioner = Captioner(
             job.options, wording(job, host), host.delivery, log, Turns(host.loop), self.counts
         )
 
     async def reports(self) -> AsyncGenerator[Counts, None]:
         """Does the work; yields the counts so far."""
+        delivery = self._host.delivery
+        repeats = delivery.repeats
         width = OPEN_PER_REQUEST * self._job.engine.concurrency
         queue: Queue = asyncio.Queue(width)
         work = [asyncio.create_task(self._work(queue)) for _ in range(width)]
@@ -71,11 +75,17 @@ class UnitRun:
             while not everything.done():
                 await asyncio.wait([everything], timeout=REPORT_S)
                 self.counts.bytes_in = self._feed.bytes_in
+                self.counts.repeated = delivery.repeats - repeats
                 yield self.counts.copy()
             await everything
         finally:
             everything.cancel()
             await asyncio.gather(everything, *work, return_exceptions=True)
+
+    @property
+    def rows(self) -> list[LedgerRow]:
+        """All rows, in input order."""
+        return [row for _, row in sorted(self._outcomes.items()) if isinstance(row, LedgerRow)]
 
     def commit(self) -> None:
         """Writes part, rejects and receipt; from now on the unit is finished."""
@@ -117,6 +127,8 @@ class UnitRun:
             at, number, sample = entry
             row = await self._captioner.caption(number, sample)
             self._outcomes[at] = row
+            if len(self.examples) < MOST_EXAMPLES:
+                self.examples.append((replace(sample, image=b""), row))
             self.counts.seen += 1
             self.counts.add_row(row)
 

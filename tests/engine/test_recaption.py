@@ -16,6 +16,7 @@ from engine.captions.ledger import SCHEMA, open_ledger
 from engine.errors import UserError
 from engine.recap.codes import REQUEST_STATUS
 from engine.recap.host import close_hosts
+from engine.recaption import main
 from engine.records import Reject
 
 
@@ -118,3 +119,28 @@ def test_every_code_has_one_meaning() -> None:
     from engine.captions.status import CAPTION_STATUS
 
     assert set(REQUEST_STATUS).isdisjoint(CAPTION_STATUS)
+
+
+def test_a_pilot_estimates_and_its_answers_are_not_asked_again(
+    tars: Path, tmp_path: Path, stub: Stub, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [str(tars / "*.tar"), "--mode", "all", "--out", str(tmp_path), "--base-url", stub.url]
+    assert main([*words, "--pilot", "12"]) == 0
+    said = capsys.readouterr().out
+    assert "pilot of vec: 12 samples" in said
+    assert "pilot of vecap: 12 samples" in said
+    assert "whole set: about 60 samples" in said
+    assert said.count("    AltText  picture number") == 6 + 8  # of 6 in each tar, 3 can be seen and 4 read
+    piloted = dict(stub.asked)
+    assert open_nothing(tmp_path)
+    assert main([*words, "--max-failures", "100%", "--workers", "2"]) == 0
+    assert set(piloted) <= set(stub.asked)
+    assert max(stub.asked.values()) == 1
+    assert "rows of the ledger" in capsys.readouterr().out
+
+
+def open_nothing(folder: Path) -> bool:
+    """Whether a folder holds no finished source."""
+    with pytest.raises(UserError, match="no finished captions"):
+        open_ledger(folder)
+    return True
