@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,8 @@ _TYPES = {"seed": pa.int64(), "attempts": pa.int16(), "alttext_cut": pa.bool_()}
 _TYPES |= {"prompt_tokens": pa.int32(), "completion_tokens": pa.int32()}
 SCHEMA = pa.schema([(name, _TYPES.get(name, pa.string())) for name in LedgerRow.__dataclass_fields__])
 
+_VALUES = attrgetter(*SCHEMA.names)
+
 
 class LedgerWriter:
     """One part of a ledger; appears whole or not at all, every page with a checksum."""
@@ -109,7 +112,7 @@ class LedgerWriter:
 
     def _flush(self) -> None:
         if self._rows:
-            columns = zip(*map(astuple, self._rows), strict=True)
+            columns = zip(*map(_VALUES, self._rows), strict=True)
             self._file.write(
                 [pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)]
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -37,37 +38,36 @@ class Lane:
         """At most `width` at a time."""
         self._width = width
         self._inside = 0
-        self._waiting_alone = 0
-        self._changed = asyncio.Condition()
+        self._many: deque[asyncio.Future[None]] = deque()
+        self._alone: deque[asyncio.Future[None]] = deque()
 
     @asynccontextmanager
     async def enter(self, alone: bool) -> AsyncIterator[None]:
-        """A place for one request."""
-        await self._begin(alone)
+        """A place for one request; those who want to be alone come first."""
+        place = asyncio.get_running_loop().create_future()
+        (self._alone if alone else self._many).append(place)
+        self._hand_out()
         try:
+            await place
             yield
         finally:
-            await self._end(alone)
+            if place.done() and not place.cancelled():
+                self._inside -= self._width if alone else 1
+            self._hand_out()
 
-    async def _begin(self, alone: bool) -> None:
-        async with self._changed:
-            self._waiting_alone += alone
-            try:
-                await self._changed.wait_for(lambda: self._is_free(alone))
-            finally:
-                self._waiting_alone -= alone
-                self._changed.notify_all()
-            self._inside += self._width if alone else 1
-
-    def _is_free(self, alone: bool) -> bool:
-        if alone:
-            return self._inside == 0
-        return self._inside < self._width and not self._waiting_alone
-
-    async def _end(self, alone: bool) -> None:
-        async with self._changed:
-            self._inside -= self._width if alone else 1
-            self._changed.notify_all()
+    def _hand_out(self) -> None:
+        while self._alone and self._alone[0].cancelled():
+            self._alone.popleft()
+        if self._alone:
+            if self._inside == 0:
+                self._inside = self._width
+                self._alone.popleft().set_result(None)
+            return
+        while self._many and self._inside < self._width:
+            place = self._many.popleft()
+            if not place.cancelled():
+                self._inside += 1
+                place.set_result(None)
 
 
 class Delivery:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from engine.prompts import (
+    FittedInputs,
     Pack,
     Prompt,
     PromptInputs,
@@ -70,7 +71,7 @@ def _vecap(options: RecaptionOptions, sample: Sample) -> Steps:
     last = tuple((name, text) for name, text in (("vec", sample.vec), ("alttext", sample.alttext)) if text)
     if not sample.vec:
         return Steps((), last, "no_vec")
-    fitted = fit(sample.alttext or None, sample.vec, options.prompt_tokens, count_tokens)
+    fitted = _fit(options, sample.alttext, sample.vec)
     if not fitted.fits:
         return Steps((), last, "prompt_too_long")
     mark = request_mark(sample.key, options.seed)
@@ -84,11 +85,18 @@ def _vecap(options: RecaptionOptions, sample: Sample) -> Steps:
 def _laclip(options: RecaptionOptions, sample: Sample) -> Steps:
     if not sample.alttext:
         return Steps((), (), "no_alttext")
-    fitted = fit(sample.alttext, "", options.prompt_tokens, count_tokens)
+    fitted = _fit(options, sample.alttext, "")
     pairs = choose_pairs(pack_of(options.stage.pack), key_hash_of(sample.key), options.seed, EXAMPLE_PAIRS)
     inputs = PromptInputs(fitted.alttext, None, request_mark(sample.key, options.seed), pairs)
     step = Step("", _prompt(options, inputs), fitted.alttext or "", "")
     return Steps((step,), (("alttext", sample.alttext),), alttext_cut=fitted.cut)
+
+
+def _fit(options: RecaptionOptions, alttext: str, vec: str) -> FittedInputs:
+    # A token is at least a byte: most texts need no counting.
+    if len(alttext.encode()) + len(vec.encode()) <= options.prompt_tokens:
+        return FittedInputs(alttext or None, vec, False, True)
+    return fit(alttext or None, vec, options.prompt_tokens, count_tokens)
 
 
 def _prompt(options: RecaptionOptions, inputs: PromptInputs) -> Prompt:
