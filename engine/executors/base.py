@@ -44,8 +44,8 @@ class Executor(Protocol):
         """
 
 
-def open_executor(name: str, workers: int) -> Executor:
-    """The executor of that name.
+def open_executor(name: str, workers: int, gpus: int = 0) -> Executor:
+    """The executor of that name; `gpus` are what Ray reserves for each worker.
 
     Raises:
         UserError: unknown, or its package is not installed.
@@ -61,7 +61,7 @@ def open_executor(name: str, workers: int) -> Executor:
     if name == "ray":
         from engine.executors.ray_tasks import RayExecutor
 
-        return RayExecutor(workers)
+        return RayExecutor(workers, gpus)
     raise UserError(f"executor {name!r}: unknown; expected {' or '.join(EXECUTORS)}")
 
 

@@ -203,8 +203,10 @@ class _Recaptioner:
         if not tasks:
             return
         units, finished = len(tasks) + len(counts), len(counts)
-        events = open_executor(self._run.executor, self._run.workers).run(recaption_unit, self._job, tasks)
-        with closing(events):
+        engine = self._run.engine
+        gpus = engine.tensor_parallel if engine.base_url is None else 0
+        executor = open_executor(self._run.executor, self._run.workers, gpus)
+        with closing(executor.run(recaption_unit, self._job, tasks)) as events:
             for event in events:
                 index = tasks[event.index].index
                 if isinstance(event, Finished):
