@@ -70,7 +70,8 @@ class UnitRun:
         width = OPEN_PER_REQUEST * self._job.engine.concurrency
         queue: Queue = asyncio.Queue(width)
         work = [asyncio.create_task(self._work(queue)) for _ in range(width)]
-        everything = asyncio.gather(self._fill(queue, width), *work)
+        work.append(asyncio.create_task(self._fill(queue, width)))
+        everything = asyncio.gather(*work)
         try:
             while not everything.done():
                 await asyncio.wait([everything], timeout=REPORT_S)
@@ -79,7 +80,8 @@ class UnitRun:
                 yield self.counts.copy()
             await everything
         finally:
-            everything.cancel()
+            for task in work:  # after an error the others would go on asking
+                task.cancel()
             await asyncio.gather(everything, *work, return_exceptions=True)
 
     @property

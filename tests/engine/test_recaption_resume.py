@@ -100,7 +100,10 @@ def test_stopped_by_an_error_nothing_is_asked_twice(tars: Path, tmp_path: Path) 
         for _ in range(4):
             with suppress(UserError):
                 run_stage(tars, tmp_path / "out", VEC, stub.url, engine={"concurrency": 1})
-    assert sorted(stub.asked.values())[-4:] == [1, 2, 2, 2]
+    # The request that failed, and the one that was in flight when the run stopped.
+    again = [count for count in stub.asked.values() if count > 1]
+    assert 3 <= len(again) <= 6
+    assert set(again) == {2}
     assert as_set(rows_of(tmp_path / "out", "vec")) == as_set(rows_of(tmp_path / "calm", "vec"))
 
 
