@@ -74,7 +74,8 @@ class _Run:
     def _begin(self, actor: Any) -> None:
         """Gives the next task to a worker; ends it where there is none."""
         if not self._todo:
-            return ray.kill(actor)
+            ray.kill(actor)
+            return
         index = self._todo.pop()
         method = actor.reports.options(num_returns="streaming")
         self._running[method.remote(self._work, self._job, self._tasks[index])] = (index, actor)
