@@ -61,7 +61,7 @@ class ImageOptions:
     """How images become a tensor: side in pixels, element type, normalisation, RandomResizedCrop's ranges."""
 
     size: int = 224
-    dtype: str = "float32"
+    dtype: str = "uint8"
     mean: tuple[float, float, float] = CLIP_MEAN
     std: tuple[float, float, float] = CLIP_STD
     scale: tuple[float, float] = (0.9, 1.0)

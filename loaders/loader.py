@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from loaders.dataset import CaptionDataset, OrderOptions
 from loaders.fetch import DEFAULT_DEADLINE_S, check_deadline
 from loaders.metadata import DatasetInfo
 from loaders.policy import CaptionPolicy
-from loaders.prefetch import Prefetcher, map_in_order
+from loaders.prefetch import Prefetcher, map_in_order, stand_back
 from loaders.replacement import require_sample_hashes
 from loaders.stale_memory import remove_stale_shared_memory
 
@@ -38,13 +39,15 @@ class DataConfig:
         image_size: side of the model's input, pixels.
         scale: RandomResizedCrop's area range; open_clip's default for training.
         ratio: RandomResizedCrop's aspect range.
-        dtype: `float32` or `bfloat16`, normalised, or `uint8` (normalise on the device).
+        dtype: `uint8` (the model normalises on its device), or `float32` or `bfloat16`, normalised here.
         mean: per channel, of values in 0..1.
         std: per channel.
         pass_order: resize like Pillow 11 (horizontal first) or `pillow13`.
         transform: `exact` (open_clip's pixels), or `fast`: JPEG with subsampled chroma is resized before it
             becomes RGB (docs/decisions/0013).
         threads: decode threads in each process; 0 shares the cores among ranks and workers.
+        nice: how far the threads and workers that make batches stand back for the training step: 0 not at
+            all, 19 as far as Linux can (elsewhere of no effect on threads).
         num_workers: worker processes; 0 decodes in this process, ahead of the training step.
         prefetch: batches made ahead (per worker where there are workers).
         deadline: seconds in which a shard has to arrive from `remote`, all attempts together.
@@ -67,12 +70,13 @@ class DataConfig:
     image_size: int = 224
     scale: tuple[float, float] = (0.9, 1.0)
     ratio: tuple[float, float] = (3 / 4, 4 / 3)
-    dtype: str = "float32"
+    dtype: str = "uint8"
     mean: tuple[float, float, float] = CLIP_MEAN
     std: tuple[float, float, float] = CLIP_STD
     pass_order: str = "pillow11"
     transform: str = "exact"
     threads: int = 0
+    nice: int = 10
     num_workers: int = 0
     prefetch: int = 2
     deadline: float = DEFAULT_DEADLINE_S
@@ -93,6 +97,8 @@ class DataConfig:
             if getattr(self, name) < minimum:
                 raise UserError(f"data.{name}: {getattr(self, name)} given; expected at least {minimum}")
         check_deadline("data", self.deadline)
+        if not 0 <= self.nice <= 19:
+            raise UserError(f"data.nice: {self.nice} given; expected 0 to 19")
         if not 0 <= self.bad_samples <= 1:
             raise UserError(f"data.bad_samples: {self.bad_samples} given; expected a share from 0 to 1")
         self.image().check("data")
@@ -138,7 +144,11 @@ class CaptionLoader(StreamingDataLoader):
         """Start nothing yet; iterating does."""
         workers: dict[str, Any] = {}
         if config.num_workers:
-            workers = {"persistent_workers": True, "prefetch_factor": config.prefetch}
+            workers = {
+                "persistent_workers": True,
+                "prefetch_factor": config.prefetch,
+                "worker_init_fn": partial(_begin_worker, config.nice),
+            }
         super().__init__(
             maker.dataset,
             batch_size=config.batch_size,
@@ -152,7 +162,7 @@ class CaptionLoader(StreamingDataLoader):
             generator=torch.Generator().manual_seed(config.seed),
             **workers,
         )
-        self.maker, self._ahead = maker, config.prefetch
+        self.maker, self._ahead, self._nice = maker, config.prefetch, config.nice
         self._prefetcher: Prefetcher[Batch] | None = None
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
@@ -172,8 +182,12 @@ class CaptionLoader(StreamingDataLoader):
             batches: Iterator[Batch] = DataLoader.__iter__(self)
             return batches
         made = map_in_order(self.maker, DataLoader.__iter__(self), MADE_AT_ONCE)
-        self._prefetcher = Prefetcher(made, self._ahead, self.dataset.stop)
+        self._prefetcher = Prefetcher(made, self._ahead, self.dataset.stop, self._nice)
         return iter(self._prefetcher)
+
+
+def _begin_worker(nice: int, worker: int) -> None:
+    stand_back(nice)
 
 
 def build_loader(config: DataConfig) -> CaptionLoader:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import os
 import queue
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
@@ -42,15 +44,16 @@ def map_in_order(make: Callable[[S], T], items: Iterator[S], threads: int) -> Ge
 class Prefetcher(Generic[T]):
     """Iterates over `items` in a thread, at most `depth` items ahead of whoever consumes them."""
 
-    def __init__(self, items: Iterator[T], depth: int, release: Callable[[], None]) -> None:
+    def __init__(self, items: Iterator[T], depth: int, release: Callable[[], None], nice: int = 0) -> None:
         """Start the thread.
 
         Args:
             items: what to iterate over; only the thread touches it.
             depth: items made ahead, at least 1.
             release: called by `close`; must make a blocked `next(items)` return soon.
+            nice: how far the thread, and all threads that it starts, stand back (see `stand_back`).
         """
-        self._items, self._release = items, release
+        self._items, self._release, self._nice = items, release, nice
         self._queue: queue.Queue[T | _End] = queue.Queue(depth)
         self._unwanted = threading.Event()
         self._thread = threading.Thread(target=self._fill, name="veclip-prefetch", daemon=True)
@@ -87,6 +90,7 @@ class Prefetcher(Generic[T]):
     def _fill(self) -> None:
         end = _End()
         try:
+            stand_back(self._nice)
             for item in self._items:
                 if not self._put(item):
                     return
@@ -105,3 +109,15 @@ class Prefetcher(Generic[T]):
             except queue.Full:
                 continue
         return False
+
+
+def stand_back(nice: int) -> None:
+    """Lower the priority of the calling thread to `nice` (0 to 19), unless it is lower already.
+
+    On Linux a priority belongs to a thread, and the threads that it starts inherit it; elsewhere it belongs
+    to the process, which is left alone.
+    """
+    if sys.platform == "linux":
+        thread = threading.get_native_id()
+        if os.getpriority(os.PRIO_PROCESS, thread) < nice:
+            os.setpriority(os.PRIO_PROCESS, thread, nice)

@@ -57,7 +57,7 @@ class RetrievalConfig:
         deadline: seconds in which a shard has to arrive from `remote`, all attempts together.
         sources: caption sources to take; empty: all.
         image_size: side of the model's input, pixels.
-        dtype: `float32`, `bfloat16` or `uint8`.
+        dtype: `uint8` (the model normalises on its device), `float32` or `bfloat16`.
         mean: per channel, of values in 0..1.
         std: per channel.
         pass_order: resize like Pillow 11 (horizontal first) or `pillow13`.
@@ -74,7 +74,7 @@ class RetrievalConfig:
     deadline: float = DEFAULT_DEADLINE_S
     sources: tuple[str, ...] = ()
     image_size: int = 224
-    dtype: str = "float32"
+    dtype: str = "uint8"
     mean: tuple[float, float, float] = CLIP_MEAN
     std: tuple[float, float, float] = CLIP_STD
     pass_order: str = "pillow11"

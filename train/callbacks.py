@@ -1,11 +1,10 @@
-"""What happens around a training step: the logit scale's clamp, throughput and the console log."""
+"""What happens around a training step: the logit scale's clamp and log, and the console log."""
 
 from __future__ import annotations
 
 import math
 import sys
 import time
-from collections.abc import Sequence
 
 import torch
 from composer.core import Algorithm, Callback, Event, State
@@ -35,58 +34,17 @@ class ClampLogitScale(Algorithm):
             clip_of(state).logit_scale.clamp_(0.0, MAX_LOGIT_SCALE)
 
 
-class Throughput(Callback):
-    """Logs samples/s, the share of time spent waiting for data, the logit scale and the mix of caption
-    sources.
+class LogLogitScale(Callback):
+    """Logs the logit scale each `interval` steps."""
 
-    Rates are over the steps since the last log, over all ranks (the wait is this rank's).
-    """
-
-    def __init__(self, interval: int, sources: Sequence[str], plan: Plan) -> None:
-        """Logs each `interval` steps; `sources` are dataset.json's, in order."""
+    def __init__(self, interval: int) -> None:
+        """Logs each `interval` steps."""
         self.interval = interval
-        self.plan = plan
-        self.sources = tuple(sources)
-        self._restart()
-
-    def _restart(self) -> None:
-        self.began = self.waiting_since = time.perf_counter()
-        self.waited, self.steps = 0.0, 0
-        self.drawn = torch.zeros(len(self.sources), dtype=torch.int64)
-
-    def fit_start(self, state: State, logger: Logger) -> None:
-        """Starts the clock."""
-        self._restart()
-
-    def before_dataloader(self, state: State, logger: Logger) -> None:
-        """Starts waiting."""
-        self.waiting_since = time.perf_counter()
-
-    def after_dataloader(self, state: State, logger: Logger) -> None:
-        """Ends waiting."""
-        self.waited += time.perf_counter() - self.waiting_since
-
-    def after_train_batch(self, state: State, logger: Logger) -> None:
-        """Counts the sources that this rank's batch drew."""
-        drawn = state.batch["caption_source"].cpu()
-        self.drawn += torch.bincount(drawn, minlength=len(self.sources))
 
     def batch_end(self, state: State, logger: Logger) -> None:
-        """Logs and starts the next interval."""
-        self.steps += 1
-        if int(state.timestamp.batch) % self.interval:
-            return
-        elapsed = time.perf_counter() - self.began
-        share = self.drawn / max(1, int(self.drawn.sum()))
-        logger.log_metrics(
-            {
-                "throughput/samples_per_sec": self.steps * self.plan.global_batch / elapsed,
-                "throughput/data_wait_fraction": self.waited / elapsed,
-                "model/logit_scale": float(clip_of(state).logit_scale.detach().exp()),
-                **{f"captions/{name}": float(s) for name, s in zip(self.sources, share, strict=True)},
-            }
-        )
-        self._restart()
+        """Logs what the logits were multiplied by."""
+        if int(state.timestamp.batch) % self.interval == 0:
+            logger.log_metrics({"model/logit_scale": float(clip_of(state).logit_scale.detach().exp())})
 
 
 class ConsoleLog(Callback):

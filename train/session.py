@@ -22,12 +22,13 @@ from engine.errors import UserError
 from loaders.loader import CaptionLoader, build_loader
 from train import checkpoints, retrieval
 from train.architecture import resolve_architecture
-from train.callbacks import ClampLogitScale, ConsoleLog, Throughput
+from train.callbacks import ClampLogitScale, ConsoleLog, LogLogitScale
 from train.config import TrainConfig, to_yaml
 from train.loggers import JsonLinesLogger, build_loggers
 from train.model import ContrastiveModel, Normalisation, build_clip
 from train.optim import Plan, build_optimizer, build_schedule, make_plan
 from train.precision import resolve_precision, trainer_precision
+from train.throughput import Throughput
 
 
 @dataclass(frozen=True)
@@ -153,7 +154,10 @@ def _algorithms(config: TrainConfig) -> list[Algorithm]:
 def _callbacks(
     config: TrainConfig, loader: CaptionLoader, plan: Plan, evaluate: Callable[[], dict[str, float]] | None
 ) -> list[Callback]:
-    callbacks: list[Callback] = [Throughput(config.log_interval, loader.dataset.info.sources, plan)]
+    callbacks: list[Callback] = [
+        Throughput(config.log_interval, loader, plan),
+        LogLogitScale(config.log_interval),
+    ]
     if not config.progress_bar:
         callbacks.append(ConsoleLog(config.log_interval, plan))
     if config.eval_interval is not None and evaluate is not None:

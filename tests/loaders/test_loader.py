@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import sys
+import threading
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -192,3 +195,37 @@ def test_unknown_names_are_refused(dataset: Path) -> None:
 def test_impossible_ranges_are_refused(dataset: Path, field: str, pair: tuple[float, float]) -> None:
     with pytest.raises(UserError, match=rf"^data\.{field}: .*0 < low <= high"):
         config(dataset, **{field: pair})
+
+
+def test_the_default_is_uint8_and_normalises_to_the_native_float32(dataset: Path) -> None:
+    (given,) = epochs(replace(config(dataset), dtype=DataConfig.dtype))
+    (native,) = epochs(config(dataset, dtype="float32"))
+    for batch, expected in zip(given, native, strict=True):
+        assert batch["image"].dtype == torch.uint8
+        found = normalize(batch["image"].to(torch.float32) / 255, CLIP_MEAN, CLIP_STD)
+        torch.testing.assert_close(found, expected["image"], rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="priorities of threads are Linux's")
+def test_threads_that_make_batches_stand_back_and_the_trainer_does_not(dataset: Path) -> None:
+    def priorities() -> list[int]:
+        return [os.getpriority(os.PRIO_PROCESS, int(task)) for task in os.listdir("/proc/self/task")]
+
+    before = priorities()
+    loader = build_loader(config(dataset, threads=3, nice=7))
+    batches = iter(loader)
+    next(batches)
+    assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == 0
+    # The thread that works ahead, two that help it, and Streaming's own.
+    assert priorities().count(7) - before.count(7) >= 3
+    list(batches)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_stages_are_timed_over_workers(dataset: Path, workers: int) -> None:
+    loader = build_loader(config(dataset, num_workers=workers))
+    list(loader)
+    counts = loader.dataset.counters.total()
+    assert counts.samples == 48
+    assert min(counts.fetch_us, counts.gather_us, counts.captions_us, counts.decode_us) > 0
+    assert counts.decode_us < 60_000_000

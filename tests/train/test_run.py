@@ -147,3 +147,17 @@ def test_help_is_quick_and_usage_errors_exit_2() -> None:
 def test_missing_data_is_named(tmp_path: Path) -> None:
     with pytest.raises(Exception, match=r"dataset\.json: cannot read the tokenizer"):
         read_tokenizer(tmp_path)
+
+
+def test_the_log_says_what_reading_did(undisturbed: Path) -> None:
+    lines = [json.loads(line) for line in (undisturbed / "log.jsonl").read_text().splitlines()]
+    logged = [line for line in lines if "throughput/samples_per_sec" in line]
+    assert len(logged) == 16
+    last = logged[-1]
+    assert last["throughput/samples_per_sec"] > 0
+    assert 0 <= last["throughput/data_wait_fraction"] <= 1
+    assert last["captions/alttext"] + last["captions/vecap"] == pytest.approx(1)
+    assert all(line[f"data/{stage}_ms"] >= 0 for line in logged for stage in ("fetch", "gather", "captions"))
+    assert max(line["data/decode_ms"] for line in logged) > 0
+    assert last["data/bytes_read"] > 10_000
+    assert (last["data/bad_samples"], last["data/shards_fetched"], last["data/cache_hits"]) == (0, 0, 1)

@@ -1,0 +1,104 @@
+"""What is to be seen of reading while training: rates, waiting, stages, bytes, captions, bad samples."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from composer.core import Callback, State
+from composer.loggers import Logger
+from composer.utils import dist
+
+from loaders.counters import ReadCounts
+from loaders.loader import CaptionLoader
+from train.optim import Plan
+
+STAGES = ("fetch", "gather", "captions", "decode")
+
+
+class Throughput(Callback):
+    """Logs each `interval` steps, over all ranks.
+
+    Over the steps since the last log:
+        throughput/samples_per_sec: images a second; throughput/data_wait_fraction: share of the time in which
+        the training step waited for data, mean of the ranks; captions/SOURCE: share of the captions drawn;
+        data/STAGE_ms: milliseconds for a rank's batch in a stage (fetch: waiting for shards, verifying,
+        mapping; gather: views of samples; captions: choosing; decode: decoding, cropping, resizing). Stages
+        run ahead of the training step: they cost it nothing as long as it does not wait.
+    Since this process began:
+        data/bytes_read, data/bytes_fetched (from the remote), data/bad_samples, data/cache_hits (shards
+        opened that did not have to be fetched), data/shards_fetched.
+    """
+
+    def __init__(self, interval: int, loader: CaptionLoader, plan: Plan) -> None:
+        """Logs each `interval` steps."""
+        self.interval, self.plan = interval, plan
+        self.counters = loader.dataset.counters
+        self.sources = loader.dataset.info.sources
+        self._restart()
+
+    def _restart(self) -> None:
+        self.began = self.waiting_since = time.perf_counter()
+        self.waited, self.steps = 0.0, 0
+        self.counted = self.counters.total()
+        self.drawn = torch.zeros(len(self.sources), dtype=torch.int64)
+
+    def fit_start(self, state: State, logger: Logger) -> None:
+        """Starts the clock."""
+        self._restart()
+
+    def before_dataloader(self, state: State, logger: Logger) -> None:
+        """Starts waiting."""
+        self.waiting_since = time.perf_counter()
+
+    def after_dataloader(self, state: State, logger: Logger) -> None:
+        """Ends waiting."""
+        self.waited += time.perf_counter() - self.waiting_since
+
+    def after_train_batch(self, state: State, logger: Logger) -> None:
+        """Counts the sources that this rank's batch drew."""
+        drawn = state.batch["caption_source"].cpu()
+        self.drawn += torch.bincount(drawn, minlength=len(self.sources))
+
+    def batch_end(self, state: State, logger: Logger) -> None:
+        """Logs and starts the next interval."""
+        self.steps += 1
+        if int(state.timestamp.batch) % self.interval:
+            return
+        elapsed = time.perf_counter() - self.began
+        total = self.counters.total()
+        ranks = {
+            "waited": self.waited / elapsed,
+            **{f"since/{name}": value for name, value in asdict(total - self.counted).items()},
+            **{f"total/{name}": value for name, value in asdict(total).items()},
+            **{f"captions/{name}": int(n) for name, n in zip(self.sources, self.drawn, strict=True)},
+        }
+        logger.log_metrics(self._metrics(_sum_over_ranks(ranks, state), elapsed))
+        self._restart()
+
+    def _metrics(self, ranks: dict[str, float], elapsed: float) -> dict[str, float]:
+        drawn = {name: ranks[f"captions/{name}"] for name in self.sources}
+        total = ReadCounts(**{name: int(ranks[f"total/{name}"]) for name in asdict(ReadCounts())})
+        batches = ranks["since/samples"] * dist.get_world_size() / self.plan.global_batch
+        return {
+            "throughput/samples_per_sec": self.steps * self.plan.global_batch / elapsed,
+            "throughput/data_wait_fraction": ranks["waited"] / dist.get_world_size(),
+            **{f"captions/{name}": count / max(1, sum(drawn.values())) for name, count in drawn.items()},
+            **{f"data/{name}_ms": ranks[f"since/{name}_us"] / 1000 / max(1, batches) for name in STAGES},
+            "data/bytes_read": total.bytes_read,
+            "data/bytes_fetched": total.bytes_fetched,
+            "data/bad_samples": total.bad_samples,
+            "data/cache_hits": total.cache_hits,
+            "data/shards_fetched": total.shards_fetched,
+        }
+
+
+def _sum_over_ranks(values: dict[str, float], state: State) -> dict[str, float]:
+    """One small collective; every rank comes here at the same steps."""
+    table: Any = torch.tensor(list(values.values()), dtype=torch.float64)
+    if dist.get_world_size() > 1:
+        table = state.device.tensor_to_device(table)
+        dist.all_reduce(table)
+    return dict(zip(values, table.tolist(), strict=True))
