@@ -219,3 +219,12 @@ def test_ranks_of_a_node_read_its_lanes_only() -> None:
             per_node[world.node] |= {share[i] // 30 for i in range(len(share))}
     assert len(per_node[0] & per_node[1]) <= 4  # borders of lanes
     assert len(per_node[0]) <= 22
+
+
+def test_within_the_window_the_order_is_as_good_as_a_permutation(full_window: None) -> None:
+    from benchmarks.order import measure
+
+    permutation, ours, _ = measure(50_000)
+    for name in ("neighbours", "shards_in_batch", "pairs_of_a_shard", "pairs_again"):
+        assert abs(getattr(ours, name) - 1) < 0.03, name
+        assert abs(getattr(permutation, name) - 1) < 0.03, name
