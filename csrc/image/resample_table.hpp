@@ -21,13 +21,12 @@ struct Axis {
   int lead = 0;
 
   bool is_identity() const noexcept { return in == out && pixels == 0; }
-  friend bool operator==(const Axis &, const Axis &) = default;
+  friend bool operator==(const Axis&, const Axis&) = default;
 };
 
-inline constexpr int kPrecisionBits =
-    22;                            // Pillow's PRECISION_BITS = 32 - 8 - 2
-inline constexpr int kTapStep = 4; // every output has a multiple of this many
-                                   // taps, padded with zero weights
+inline constexpr int kPrecisionBits = 22;  // Pillow's PRECISION_BITS = 32 - 8 - 2
+inline constexpr int kTapStep = 4;         // every output has a multiple of this many
+                                           // taps, padded with zero weights
 
 // Output i is the sum over t < taps of weights[i * taps + t] * sample[start[i]
 // + t], plus half, >> kPrecisionBits, clipped to 8 bits. `start` never
@@ -39,15 +38,11 @@ struct AxisTable {
   std::vector<std::int32_t> start;
   std::vector<std::int32_t> weights;
 
-  int begin() const noexcept {
-    return start.front();
-  } // the samples that any output needs: [begin, end)
-  int end() const noexcept {
-    return start.back() + taps < axis.in ? start.back() + taps : axis.in;
-  }
+  int begin() const noexcept { return start.front(); }  // the samples that any output needs: [begin, end)
+  int end() const noexcept { return start.back() + taps < axis.in ? start.back() + taps : axis.in; }
 };
 
 // Needs 1 <= in, 1 <= out, 0 <= first, 1 <= count, first + count <= out.
-AxisTable make_table(const Axis &axis);
+AxisTable make_table(const Axis& axis);
 
-} // namespace veclip
+}  // namespace veclip
