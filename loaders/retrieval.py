@@ -30,6 +30,7 @@ from loaders.captions import CaptionTokens
 from loaders.dataset import CaptionDataset, OrderOptions
 from loaders.fetch import DEFAULT_DEADLINE_S, check_deadline
 from loaders.loader import check_tokenizer
+from loaders.stale_memory import sole_start
 
 
 class RetrievalBatch(TypedDict):
@@ -151,16 +152,16 @@ def build_retrieval_loader(config: RetrievalConfig) -> RetrievalLoader:
     Raises:
         UserError: when the data set is not one, lacks a source, or has another tokenizer.
     """
-    dataset = CaptionDataset(
-        OrderOptions(
-            config.local,
-            config.batch_size,
-            config.remote,
-            shuffle=False,
-            num_canonical_nodes=1,
-            deadline=config.deadline,
-        )
+    order = OrderOptions(
+        config.local,
+        config.batch_size,
+        config.remote,
+        shuffle=False,
+        num_canonical_nodes=1,
+        deadline=config.deadline,
     )
+    with sole_start():
+        dataset = CaptionDataset(order)
     check_tokenizer(config.local, dataset.info, config.tokenizer_fingerprint, config.tokenizer_name)
     return RetrievalLoader(config, dataset)
 

@@ -28,7 +28,8 @@ def test_images_are_torchvisions_and_in_order(dataset: Path, samples: list[Sampl
             Normalize(CLIP_MEAN, CLIP_STD),
         ]
     )
-    loader = build_retrieval_loader(RetrievalConfig(str(dataset), 10, image_size=SIDE, threads=2))
+    config = RetrievalConfig(str(dataset), 10, image_size=SIDE, dtype="float32", threads=2)
+    loader = build_retrieval_loader(config)
     batches = list(loader)
     assert len(batches) == len(loader) == 5
     assert [key for batch in batches for key in batch["key"]] == [sample.key for sample in samples]
