@@ -19,7 +19,7 @@ from loaders.metadata import DatasetInfo
 from loaders.policy import CaptionPolicy
 from loaders.prefetch import Prefetcher, map_in_order, stand_back
 from loaders.replacement import require_sample_hashes
-from loaders.stale_memory import sole_start
+from loaders.stale_memory import remove_stale_shared_memory
 
 
 @dataclass(frozen=True)
@@ -202,8 +202,8 @@ def build_loader(config: DataConfig) -> CaptionLoader:
     Raises:
         UserError: when the data set is not one, lacks what the policy asks for, or has another tokenizer.
     """
-    with sole_start():
-        dataset = CaptionDataset(config.order())
+    remove_stale_shared_memory()
+    dataset = CaptionDataset(config.order())
     check_tokenizer(config.local, dataset.info, config.tokenizer_fingerprint, config.tokenizer_name)
     policy = config.policy.bind(dataset.info.sources, dataset.info.has_scores)
     threads = config.threads or default_threads(config.num_workers)

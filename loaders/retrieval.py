@@ -30,7 +30,6 @@ from loaders.captions import CaptionTokens
 from loaders.dataset import CaptionDataset, OrderOptions
 from loaders.fetch import DEFAULT_DEADLINE_S, check_deadline
 from loaders.loader import check_tokenizer
-from loaders.stale_memory import sole_start
 
 
 class RetrievalBatch(TypedDict):
@@ -160,8 +159,7 @@ def build_retrieval_loader(config: RetrievalConfig) -> RetrievalLoader:
         num_canonical_nodes=1,
         deadline=config.deadline,
     )
-    with sole_start():
-        dataset = CaptionDataset(order)
+    dataset = CaptionDataset(order)
     check_tokenizer(config.local, dataset.info, config.tokenizer_fingerprint, config.tokenizer_name)
     return RetrievalLoader(config, dataset)
 

@@ -1,12 +1,9 @@
-"""Lets one run at a time take its names in shared memory, after removing what crashed runs left behind.
+"""Removes the shared memory that crashed runs left behind, and nothing that a living run uses.
 
 Streaming keeps its state in named shared memory (`/dev/shm/000000_locals` and so on). A run that is killed
 leaves it there; the next run with the same cache folder is then refused ("Reused local directory").
 Streaming's own `clean_stale_shared_memory` removes every such name, those of other runs on the machine and of
 this process's other loaders too; here a name stays if any living process maps any name with the same number.
-
-Streaming takes the first free number without asking whether another run is about to take it as well: of two
-runs that start at the same moment on one machine, one fails ("File exists") or both read wrong state.
 """
 
 from __future__ import annotations
@@ -16,15 +13,11 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from streaming.base import distributed
 from streaming.base.constant import BARRIER_FILELOCK, CACHE_FILELOCK, SHM_TO_CLEAN
 from torch import distributed as dist
-
-from loaders.claims import claim
 
 SHARED_MEMORY = Path("/dev/shm")
 PROCESSES = Path("/proc")
@@ -34,23 +27,6 @@ LOCK = re.compile(rf"(\d{{6}})_(?:{BARRIER_FILELOCK}|{CACHE_FILELOCK})")
 # A name is mapped within milliseconds of its creation; younger ones may belong to a run that is starting.
 # A run started after a kill takes longer than this to import torch.
 YOUNGEST_S = 1.0
-# Opening an index of 140,000 shards takes seconds; a run that hangs there must not stop all others.
-LONGEST_START_S = 120.0
-
-
-@contextmanager
-def sole_start() -> Iterator[None]:
-    """Keep this machine's other runs (of this user) from starting meanwhile; leftovers are removed first.
-
-    The node's rank 0 holds the claim and the other ranks wait until it has it, since all of them look for the
-    next free number.
-    """
-    lock = Path(tempfile.gettempdir(), f"veclip-start-{os.getuid()}.lock")
-    with contextlib.ExitStack() as held:
-        if distributed.get_local_rank() == 0:
-            held.enter_context(claim(lock, "start", LONGEST_START_S))
-        remove_stale_shared_memory()
-        yield
 
 
 def remove_stale_shared_memory() -> list[str]:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 import tempfile
-import threading
-import time
 from collections.abc import Iterator
 from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
 
 import pytest
 
-from loaders.stale_memory import SHARED_MEMORY, YOUNGEST_S, remove_stale_shared_memory, sole_start
+from loaders.stale_memory import SHARED_MEMORY, YOUNGEST_S, remove_stale_shared_memory
 
 pytestmark = pytest.mark.skipif(
     not SHARED_MEMORY.is_dir(), reason="this system shows no shared memory as files"
@@ -75,22 +73,3 @@ def test_young_names_stay(leftovers: list[Path]) -> None:
 def test_other_ranks_remove_nothing(leftovers: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOCAL_RANK", "1")
     assert remove_stale_shared_memory() == []
-
-
-def _start(turns: list[tuple[str, float]], label: str) -> None:
-    with sole_start():
-        turns.append((label, time.monotonic()))
-        time.sleep(0.2)
-        turns.append((label, time.monotonic()))
-
-
-def test_runs_start_one_after_the_other() -> None:
-    turns: list[tuple[str, float]] = []
-    threads = [threading.Thread(target=_start, args=(turns, label)) for label in "abc"]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    labels = [label for label, _ in turns]
-    assert labels[::2] == labels[1::2]
-    assert sorted(labels[::2]) == ["a", "b", "c"]
