@@ -7,7 +7,6 @@ run that was killed stay in use for as long as any process lives that was starte
 
 from __future__ import annotations
 
-import itertools
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -52,7 +51,7 @@ def _find(
         _refuse_shared_caches(caches, retry)
     taken = {int(match[1]) for match in map(NAME.fullmatch, _names(SHARED_MEMORY)) if match}
     taken |= {int(match[1]) for match in map(LOCK.fullmatch, _names(Path(tempfile.gettempdir()))) if match}
-    return next(number for number in itertools.count() if number not in taken)
+    return next(number for number in prefix._each_prefix_int() if number not in taken)
 
 
 def _refuse_shared_caches(caches: set[str], retry: int) -> None:
