@@ -66,7 +66,7 @@ def edit_file(**changes: Any) -> Callable[[dict[str, Any]], None]:
         edit(column_sizes=[]), edit(column_names="key"), edit(format="json"), edit(version=3),
         edit(compression="br"),
         edit(split=".."), edit(raw_data=None), edit(hashes=7), edit_file(bytes=-1), edit_file(bytes=1 << 40),
-        edit_file(hashes=[]), edit_file(basename="../shard.mds"), edit_file(basename="/tmp/shard.mds"),
+        edit_file(hashes=[]), edit_file(basename="../shard.mds"), edit_file(basename="/shard.mds"),
         edit_file(basename="a\0b.mds"), edit_file(basename="..\\shard.mds"),
         edit_file(basename="C:\\shard.mds"),
         edit_file(basename=""), edit_file(basename="a//b"), edit_file(basename="./a"), edit_file(basename=5),
