@@ -8,20 +8,20 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from time import sleep, time_ns
+from time import time_ns
 from typing import Any, cast
 
 import numpy as np
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 from streaming import StreamingDataset
-from streaming.base.constant import TICK
 from streaming.base.dataset import _ShardState
 from streaming.base.format.mds.reader import MDSReader
 
 from engine.collector import collector_paused
 from engine.errors import UserError
 from engine.native import MdsShard, NativeError, SampleBatch, gather
+from loaders.barrier import patient_barrier
 from loaders.counters import Counters
 from loaders.fetch import DEFAULT_DEADLINE_S, Fetcher
 from loaders.free_number import number_by_name
@@ -32,6 +32,7 @@ from loaders.readers import small_spanner
 from loaders.shards import DamagedShardError, ShardMaps, advice, mds_readers, open_verified, shard_path
 from loaders.share import Steps, WorkerShare
 from loaders.stream import BoundedStream
+from loaders.walk import Walk
 
 # A damaged or vanished shard is fetched again this often before the run stops.
 MOST_REFETCHES = 3
@@ -78,7 +79,7 @@ class CaptionDataset(StreamingDataset):
         self.handed_out = False
         self._failure: BaseException | None = None
         try:
-            with small_spanner(), number_by_name(), collector_paused():
+            with small_spanner(), number_by_name(), patient_barrier(), collector_paused():
                 super().__init__(
                     streams=[BoundedStream(self.fetcher, order.cache_limit is not None)],
                     batch_size=order.batch_size,
@@ -141,8 +142,8 @@ class CaptionDataset(StreamingDataset):
     def prepare_shard(self, shard_id: int, blocking: bool = True) -> None:
         """Make a shard be there, unless it is or, without `blocking`, another process is at it.
 
-        Streaming calls this once per sample. Its own version takes a file lock each time (about 0.1 ms), and
-        waits for ever for a shard whose preparation failed or was killed.
+        Streaming's own version takes a file lock each time (about 0.1 ms), and waits for ever for a shard
+        whose preparation failed or was killed.
 
         Raises:
             UserError: when it cannot be had by the deadline.
@@ -265,17 +266,22 @@ class CaptionDataset(StreamingDataset):
         """
         return WorkerShare(self.order(), self._steps(epoch, sample_in_epoch), self._parallel_worker_world)
 
-    def _ready_thread(self, it: Any) -> None:
-        """Let a sample go once its shard was asked for; `read` sees to it that the shard is there.
+    def _prepare_thread(self, it: Any) -> None:
+        self._walk(it).prepare(self.predownload or 0, self._ask_for)
 
-        Streaming waits here for the shard to become local, and for ever if the cache gave it up meanwhile.
-        """
-        while not it.should_exit() and not self._event.is_set() and it.ready_index < it.total:
-            if it.ready_index < it.prepare_index:
-                it.ready_index = it.prepare_index
-            else:
-                sleep(TICK)
-        it.on_exit()
+    def _ready_thread(self, it: Any) -> None:
+        self._walk(it).make_ready()
+
+    def _each_sample_id(self, it: Any) -> Iterator[int]:
+        return self._walk(it).samples()
+
+    def _walk(self, state: Any) -> Walk:
+        return Walk(state, self._event)
+
+    def _ask_for(self, samples: NDArray[np.int64]) -> None:
+        """Have the shards of samples [N] prepared, unless another process is at them."""
+        for shard in np.unique(np.searchsorted(self.shard_ends, samples, side="right")).tolist():
+            self.prepare_shard(shard, blocking=False)
 
     def _map(self, shard: int) -> MdsShard:
         """Return a shard's map; one that is damaged or was given up meanwhile is had again, a few times."""

@@ -42,7 +42,7 @@ class Steps:
 
 
 class WorkerShare:
-    """The samples of one worker, in order: what Streaming's threads index by number.
+    """The samples of one worker, in order, batch by batch.
 
     Position p of the epoch goes to node p % nodes, there to rank p // nodes % ranks of the node, as in
     Streaming: a node reads few lanes of the order, so few shards. Batches of a rank go round its workers.
@@ -52,7 +52,8 @@ class WorkerShare:
         """Compute nothing yet."""
         self._order, self._steps, self._world = order, steps, world
         self._first = steps.begin + world.node + world.num_nodes * world.rank_of_node
-        size, workers = steps.batch_size, world.workers_per_rank
+        self.batch_size = size = steps.batch_size
+        workers = world.workers_per_rank
         per_rank = steps.per_rank(len(order), world.num_ranks)
         whole, rest = divmod(per_rank, size)
         own = len(range(world.worker_of_rank, whole, workers))
@@ -66,17 +67,19 @@ class WorkerShare:
         """Return the number of samples."""
         return self._length
 
-    def __getitem__(self, at: int) -> int:
-        """Return a sample; two threads do so, a little apart."""
-        number, inside = divmod(at, self._piece)
+    def batch(self, number: int) -> NDArray[np.int64]:
+        """Return the samples of a batch of this worker, int64 [batch_size], the last one's may be fewer.
+
+        Two threads ask, a little apart.
+        """
+        piece, inside = divmod(number * self.batch_size, self._piece)
         with self._lock:
-            if number not in self._pieces:
-                self._pieces[number] = self._compute(
-                    at - inside, min(self._length, at - inside + self._piece)
-                )
+            if piece not in self._pieces:
+                begin = piece * self._piece
+                self._pieces[piece] = self._compute(begin, min(self._length, begin + self._piece))
                 if len(self._pieces) > MOST_PIECES:
                     self._pieces.popitem(last=False)
-            return int(self._pieces[number][inside])
+            return self._pieces[piece][inside : inside + self.batch_size]
 
     def _compute(self, begin: int, end: int) -> NDArray[np.int64]:
         size, world = self._steps.batch_size, self._world

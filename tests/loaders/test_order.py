@@ -175,8 +175,9 @@ def global_batches(
         own = []
         for world in worlds(nodes, ranks, workers)[rank * workers : (rank + 1) * workers]:
             share = WorkerShare(order(sizes, lanes), steps, world)
-            read = np.array([share[i] for i in range(len(share))], np.int64)
-            own.append(np.split(read, range(steps.batch_size, len(read), steps.batch_size)))
+            batches = -(-len(share) // steps.batch_size)
+            own.append([share.batch(number) for number in range(batches)])
+            assert sum(map(len, own[-1])) == len(share)
         longest = max(len(batches) for batches in own)
         per_rank[rank] = [b[i] for i in range(longest) for b in own if i < len(b) and len(b[i])]
     assert len({len(batches) for batches in per_rank.values()}) == 1
@@ -216,7 +217,8 @@ def test_ranks_of_a_node_read_its_lanes_only() -> None:
     for epoch in (0, 1, 2):
         for world in worlds(2, 2, 1):
             share = WorkerShare(order(sizes, 4), Steps(epoch, 0, 4, True), world)
-            per_node[world.node] |= {share[i] // 30 for i in range(len(share))}
+            read = [share.batch(number) for number in range(-(-len(share) // 4))]
+            per_node[world.node] |= set((np.concatenate(read) // 30).tolist())
     assert len(per_node[0] & per_node[1]) <= 4  # borders of lanes
     assert len(per_node[0]) <= 22
 
