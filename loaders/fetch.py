@@ -84,15 +84,15 @@ class Fetcher:
     stopped: bool = False
 
     def __post_init__(self) -> None:
-        """Find the store by the remote's scheme.
+        """Find the store by the remote's scheme; remove what killed runs left in the folder.
 
         Raises:
             UserError: when there is none for it.
         """
         self._store: CloudDownloader | None = None
         self._owner = 0
-        self._swept = False
         self._client()
+        self._sweep()
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the store's connections behind when pickled."""
@@ -174,7 +174,6 @@ class Fetcher:
     @contextmanager
     def _folder(self) -> Iterator[Path]:
         """Make a folder for one attempt, named by who uses it, and remove it whatever happens."""
-        self._sweep()
         folder = self.local / WORKPLACE / f"{socket.gethostname()}-{os.getpid()}-{next(_numbers)}"
         folder.mkdir(parents=True)
         try:
@@ -183,10 +182,7 @@ class Fetcher:
             shutil.rmtree(folder, ignore_errors=True)
 
     def _sweep(self) -> None:
-        """Remove, once, the folders of this machine's processes that are no more."""
-        if self._swept:
-            return
-        self._swept = True
+        """Remove the folders of this machine's processes that are no more."""
         for folder in (self.local / WORKPLACE).glob(f"{socket.gethostname()}-*-*"):
             process = folder.name.split("-")[-2]
             if process.isdigit() and not _is_alive(process):
