@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 
@@ -107,6 +108,34 @@ def test_stopped_and_resumed_ends_in_the_same_weights(place: Path, undisturbed: 
     assert expected.keys() == found.keys()
     for name, value in expected.items():
         assert torch.equal(value, found[name]), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", ["rank", "worker"])
+def test_a_killed_process_ends_all_ranks_and_a_resume_repairs(
+    place: Path, undisturbed: Path, victim: str
+) -> None:
+    """Nobody waits for the dead: not the other rank, not its workers, not the next run."""
+    folder = place / "runs" / f"killed-{victim}"
+    words = command(place, folder.name, "autoresume=true", "data.num_workers=1", launcher=COMPOSER)
+    launcher = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 200
+    while not (folder / "latest-rank0.pt").exists() and launcher.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    everybody = psutil.Process(launcher.pid).children(recursive=True)
+    rank = next(p for p in psutil.Process(launcher.pid).children() if p.environ().get("RANK") == "1")
+    (rank if victim == "rank" else loader_worker(rank)).kill()
+    assert launcher.wait(timeout=120) != 0
+    assert psutil.wait_procs(everybody, timeout=30)[1] == []
+    run(words)
+    found, expected = losses(folder), losses(undisturbed)
+    assert found[15] == pytest.approx(expected[15], rel=1e-3)
+
+
+def loader_worker(rank: psutil.Process) -> psutil.Process:
+    """A child that torch's DataLoader forked: it has the command line of its parent."""
+    return next(child for child in rank.children() if child.cmdline() == rank.cmdline())
 
 
 def test_evaluate_repeats_the_runs_own_numbers(place: Path, undisturbed: Path) -> None:
