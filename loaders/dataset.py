@@ -24,7 +24,7 @@ from engine.native import MdsShard, NativeError, SampleBatch, gather
 from loaders.barrier import patient_barrier
 from loaders.counters import Counters
 from loaders.fetch import DEFAULT_DEADLINE_S, Fetcher
-from loaders.free_number import number_by_name
+from loaders.free_number import number_taken_here
 from loaders.metadata import load_info
 from loaders.order import NAME as ORDER_NAME
 from loaders.order import Order, default_canonical_nodes
@@ -79,7 +79,7 @@ class CaptionDataset(StreamingDataset):
         self.handed_out = False
         self._failure: BaseException | None = None
         try:
-            with small_spanner(), number_by_name(), patient_barrier(), collector_paused():
+            with small_spanner(), number_taken_here(), patient_barrier(), collector_paused():
                 super().__init__(
                     streams=[BoundedStream(self.fetcher, order.cache_limit is not None)],
                     batch_size=order.batch_size,

@@ -5,12 +5,11 @@ They are forked from a server that has imported the loaders once: a world of fou
 
 from __future__ import annotations
 
-import glob
+import atexit
 import hashlib
 import multiprocessing
 import os
 import socket
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -19,7 +18,6 @@ from typing import Any
 from loaders.loader import Batch, CaptionLoader, DataConfig, build_loader
 
 TIMEOUT_S = 120
-NUMBERS_PER_NODE, NUMBERS_PER_WORLD = 50, 200
 # A sample of a batch: key, and a hash over its source, token ids and pixels.
 Seen = tuple[str, str]
 
@@ -51,8 +49,6 @@ def run_world(world: World, job: Callable[..., Any], *arguments: Any) -> list[An
         for process in processes:
             process.join(5)
             process.kill()
-        for node in range(world.nodes):
-            _remove_shared_memory(_numbers(port, node))
 
 
 def _receive(pipe: Connection) -> Any:
@@ -73,7 +69,6 @@ def _be_rank(
         "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port,
     }  # fmt: skip
     os.environ |= {name: str(value) for name, value in settings.items()}
-    _own_shared_memory(_numbers(port, rank // per_node))
     # As in a run: here workers would be forked from yet another server, which imports everything anew.
     multiprocessing.set_start_method("fork", force=True)
     try:
@@ -85,29 +80,8 @@ def _be_rank(
         distributed.destroy_process_group()
     except BaseException as error:
         pipe.send(RuntimeError(f"rank {rank}: {type(error).__name__}: {error}"))
-
-
-def _numbers(port: int, node: int) -> range:
-    """The numbers in /dev/shm that are a node's own.
-
-    Real nodes do not share it; and two runs that start in the same moment may choose the same number.
-    """
-    first = port % 1000 * NUMBERS_PER_WORLD + node * NUMBERS_PER_NODE
-    return range(first, first + NUMBERS_PER_NODE)
-
-
-def _own_shared_memory(numbers: range) -> None:
-    from streaming.base.shared import prefix
-
-    prefix._each_prefix_int = lambda: iter(numbers)
-
-
-def _remove_shared_memory(numbers: range) -> None:
-    """Forked processes end without Streaming's own cleaning."""
-    for folder in ("/dev/shm", tempfile.gettempdir()):
-        for number in numbers:
-            for left in glob.glob(f"{folder}/{number:06}_*"):
-                os.unlink(left)
+    finally:
+        atexit._run_exitfuncs()  # a forked process ends without: names in shared memory would stay
 
 
 def _free_port() -> int:
