@@ -2,6 +2,7 @@
 
 from engine.prompts.build import build_prompt
 from engine.prompts.fit import FittedInputs, fit
+from engine.prompts.orders import gives_orders
 from engine.prompts.output import parse_output
 from engine.prompts.packs import PACKS, Pack, choose_pairs, load_pack
 from engine.prompts.redteam import Attack, attack_success, load_attacks
@@ -23,6 +24,7 @@ __all__ = [
     "build_prompt",
     "choose_pairs",
     "fit",
+    "gives_orders",
     "key_hash_of",
     "load_attacks",
     "load_pack",

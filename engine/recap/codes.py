@@ -6,6 +6,7 @@ from engine.captions.status import CAPTION_STATUS
 
 REQUEST_STATUS = {
     "no_vec": "there is no VeC for this sample to make VeCap from",
+    "alttext_orders": "the AltText gives orders to a model; it was left out of the prompt",
     "no_alttext": "the sample has no AltText to rewrite",
     "prompt_too_long": "the prompt does not fit, even without AltText",
     "request_refused": "the server refused the request (HTTP 4xx)",

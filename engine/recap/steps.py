@@ -1,6 +1,7 @@
 """What is asked for one sample: the first thing, and what comes next if that fails.
 
-VeCap: AltText and VeC fused; then VeC alone (VeCLIP, section 3.3: refusals), VeC itself, AltText itself.
+VeCap: AltText and VeC fused; then VeC alone (VeCLIP, section 3.3: refusals), VeC itself, AltText itself. An
+AltText that gives orders to the model is never shown to it where the prompt is hardened.
 A rewrite: then the AltText itself. VeC: there is nothing else.
 """
 
@@ -17,6 +18,7 @@ from engine.prompts import (
     build_prompt,
     choose_pairs,
     fit,
+    gives_orders,
     key_hash_of,
     load_pack,
     request_mark,
@@ -50,7 +52,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Steps:
-    """The steps of one sample; `code` says why there is none, `last` are texts to end with."""
+    """The steps of one sample; `code` says why the usual ones are missing, `last` are texts to end with."""
 
     steps: tuple[Step, ...]
     last: tuple[tuple[str, str], ...]
@@ -78,6 +80,8 @@ def _vecap(options: RecaptionOptions, sample: Sample) -> Steps:
     alone = Step("vec_alone", _prompt(options, PromptInputs(None, sample.vec, mark)), "", sample.vec)
     if not fitted.alttext:
         return Steps((replace(alone, fallback=""),), last, alttext_cut=fitted.cut)
+    if _gives_orders(options, fitted.alttext):
+        return Steps((alone,), last, "alttext_orders", fitted.cut)
     both = _prompt(options, PromptInputs(fitted.alttext, sample.vec, mark))
     return Steps((Step("", both, fitted.alttext, sample.vec), alone), last, alttext_cut=fitted.cut)
 
@@ -86,10 +90,17 @@ def _laclip(options: RecaptionOptions, sample: Sample) -> Steps:
     if not sample.alttext:
         return Steps((), (), "no_alttext")
     fitted = _fit(options, sample.alttext, "")
+    if _gives_orders(options, fitted.alttext):
+        return Steps((), (("alttext", sample.alttext),), "alttext_orders")
     pairs = choose_pairs(pack_of(options.stage.pack), key_hash_of(sample.key), options.seed, EXAMPLE_PAIRS)
     inputs = PromptInputs(fitted.alttext, None, request_mark(sample.key, options.seed), pairs)
     step = Step("", _prompt(options, inputs), fitted.alttext or "", "")
     return Steps((step,), (("alttext", sample.alttext),), alttext_cut=fitted.cut)
+
+
+def _gives_orders(options: RecaptionOptions, alttext: str | None) -> bool:
+    """The papers' prompts have no guard against such a text, and are to stay as they are."""
+    return options.prompt == "hardened" and bool(alttext) and gives_orders(alttext or "")
 
 
 def _fit(options: RecaptionOptions, alttext: str, vec: str) -> FittedInputs:
