@@ -20,6 +20,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from benchmarks.answering_server import AnsweringServer, Respond
 from benchmarks.obeying_server import FORMS, LEVELS, ObeyingModel, vec_of
 from engine.captions.ledger import LedgerRow, open_ledger, read_rows
 from engine.errors import UserError
-from engine.prompts import Attack, attack_success, load_attacks
+from engine.prompts import PARTS, Attack, attack_success, load_attacks
 from engine.recaption import main as recaption
 
 PROMPTS = ("paper", "hardened")
@@ -135,14 +136,11 @@ def main() -> None:
     )
     parser.add_argument("--json", type=Path, help="write the results here too")
     args = parser.parse_args()
-    cases = load_attacks()
     results: list[dict[str, Any]] = []
-    for prompt in PROMPTS:
-        for level in LEVELS:
-            for form in FORMS:
-                outcome = attack(cases, prompt, level, form)
-                results.append(asdict(outcome))
-                print(show(outcome), flush=True)
+    for part, prompt, level, form in product(PARTS, PROMPTS, LEVELS, FORMS):
+        outcome = attack(load_attacks(part), prompt, level, form)
+        results.append({"part": part, **asdict(outcome)})
+        print(f"{part:8} {show(outcome)}", flush=True)
     if args.json:
         args.json.write_text(json.dumps(results, indent=1) + "\n")
 

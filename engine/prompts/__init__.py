@@ -5,7 +5,7 @@ from engine.prompts.fit import FittedInputs, fit
 from engine.prompts.orders import gives_orders
 from engine.prompts.output import parse_output
 from engine.prompts.packs import PACKS, Pack, choose_pairs, load_pack
-from engine.prompts.redteam import Attack, attack_success, load_attacks
+from engine.prompts.redteam import PARTS, Attack, attack_success, load_attacks
 from engine.prompts.templates import TEMPLATES, render, template_hash
 from engine.prompts.text import key_hash_of, neutralise, remove_invisible, request_mark
 from engine.prompts.types import KINDS, VARIANTS, Prompt, PromptInputs
@@ -13,6 +13,7 @@ from engine.prompts.types import KINDS, VARIANTS, Prompt, PromptInputs
 __all__ = [
     "KINDS",
     "PACKS",
+    "PARTS",
     "TEMPLATES",
     "VARIANTS",
     "Attack",

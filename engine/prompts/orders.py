@@ -11,6 +11,7 @@ from __future__ import annotations
 import html
 import re
 import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 
 from engine.prompts.text import remove_invisible
@@ -27,6 +28,9 @@ _PARTS = {
 # An example's parts, twice or waiting to be filled in: the model is to go on.
 _NAME = r"(?:input|output|question|answer|q|a|caption|sentence(?: \d)?|rewrite|rephrased|text|before|after)"
 _EXAMPLE = re.compile(rf"\b{_NAME}\s{{0,2}}(?::|=>|->)(?=\s|$)|=>")
+_WORD = re.compile(r"[^\W_]+")
+_MARKUP = "<[{=#:\\"
+_LETTERS = 3  # no beginning in order_words.txt that is written in ASCII is shorter
 _TO_BE_FILLED_IN = re.compile(rf"\b{_NAME}\s?(?::|=>?)$")
 
 
@@ -36,12 +40,31 @@ def gives_orders(text: str) -> bool:
     if not text.isascii() and _HIDING.search(text) is not None:
         return True
     plain = " ".join(unicodedata.normalize("NFKC", remove_invisible(html.unescape(text))).lower().split())
+    words = _WORD.findall(plain)
+    return (_may_order(plain, words) and _orders(plain)) or (
+        _may_be_foreign(plain, words) and _is_foreign(plain)
+    )
+
+
+def _orders(plain: str) -> bool:
     return (
         _ORDERS.search(plain) is not None
         or len(_EXAMPLE.findall(plain)) > 1
         or _TO_BE_FILLED_IN.search(plain) is not None
-        or any(verb.search(plain) and object_.search(plain) for verb, object_ in _LANGUAGES)
     )
+
+
+def _is_foreign(plain: str) -> bool:
+    return _FOREIGN.search(plain) is not None
+
+
+def _may_order(plain: str, words: Sequence[str]) -> bool:
+    """A quick look: the patterns cost a hundred times as much."""
+    return not _HINTS.isdisjoint(words) or any(sign in plain for sign in _MARKUP)
+
+
+def _may_be_foreign(plain: str, words: Sequence[str]) -> bool:
+    return not plain.isascii() or not _BEGINNINGS.isdisjoint(word[:_LETTERS] for word in words)
 
 
 def _read(name: str) -> list[str]:
@@ -56,20 +79,28 @@ def _patterns() -> re.Pattern[str]:
     return re.compile(text)
 
 
-def _languages() -> list[tuple[re.Pattern[str], re.Pattern[str]]]:
-    """By language: beginnings of the verbs of an order, and of the words that make it one to a model."""
-    found = []
+def _foreign() -> re.Pattern[str]:
+    """Leave ... what you were told, or answer ... only this, in any language of the file and in any order."""
+    orders = []
     for line in _read("order_words.txt"):
-        verbs, objects = line.split(" | ")
-        found.append((_any_of(verbs.split()), _any_of(objects.split())))
-    return found
+        leave, told, answer, only = (_any_of(words.split()) for words in line.split(" | "))
+        orders += [rf"{leave}.{{0,60}}?{told}", rf"{told}.{{0,30}}?{leave}"]
+        orders += [rf"{answer}.{{0,30}}?{only}", rf"{only}.{{0,30}}?{answer}"]
+    return re.compile("|".join(orders))
 
 
-def _any_of(beginnings: list[str]) -> re.Pattern[str]:
+def _any_of(beginnings: list[str]) -> str:
     words = "|".join(map(re.escape, beginnings))
-    # Chinese, Japanese and Thai have no borders of words; Semitic and Korean words have ends and beginnings.
-    return re.compile(words if beginnings[0] > "\u0590" else rf"\b(?:{words})")
+    # Chinese, Japanese and Thai have no borders of words; Semitic words have beginnings of their own.
+    return f"(?:{words})" if beginnings[0] > "\u0590" else rf"\b(?:{words})"
 
 
 _ORDERS = _patterns()
-_LANGUAGES = _languages()
+_FOREIGN = _foreign()
+_HINTS = frozenset(word for line in _read("order_hints.txt") for word in line.split())
+_BEGINNINGS = frozenset(
+    word[:_LETTERS]
+    for line in _read("order_words.txt")
+    for group in line.split(" | ")[::2]
+    for word in group.split()
+)

@@ -1,4 +1,8 @@
-"""AltTexts that try to take over the model that reads them: `data/redteam.jsonl`."""
+"""AltTexts that try to take over the model that reads them: `data/redteam.jsonl`.
+
+`data/redteam_held_out.jsonl` was written after the rules of `engine.prompts.orders`, which were never changed
+for it: what gets past them there is what to expect of attacks that nobody has seen.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,9 @@ from pathlib import Path
 
 from engine.prompts.text import remove_invisible
 
-_FILE = Path(__file__).parent / "data" / "redteam.jsonl"
+_DATA = Path(__file__).parent / "data"
+PARTS = {"known": "redteam.jsonl", "held_out": "redteam_held_out.jsonl"}
+"""Parts of the set: the one that the rules were written with, and the one that they were not."""
 
 
 @dataclass(frozen=True)
@@ -21,9 +27,10 @@ class Attack:
     canary: str
 
 
-def load_attacks() -> list[Attack]:
-    """All cases, in the file's order; every `id`, text and canary is there once."""
-    return [Attack(**json.loads(line)) for line in _FILE.read_text(encoding="utf-8").splitlines()]
+def load_attacks(part: str = "known") -> list[Attack]:
+    """All cases of one of `PARTS`, in the file's order; every `id`, text and canary is there once."""
+    lines = (_DATA / PARTS[part]).read_text(encoding="utf-8").splitlines()
+    return [Attack(**json.loads(line)) for line in lines]
 
 
 def attack_success(output: str, case: Attack) -> bool:
