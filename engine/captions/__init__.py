@@ -1,7 +1,7 @@
 """Captions that models wrote: checks, the ledger, reports."""
 
 from engine.captions.checks import Checked, Inputs, check_caption
-from engine.captions.grounding import Grounding, GroundingReport, ground
+from engine.captions.grounding import Grounding, Variety, ground
 from engine.captions.repeats import RepeatWindow
 from engine.captions.status import CAPTION_STATUS, CaptionStatus
 
@@ -10,9 +10,9 @@ __all__ = [
     "CaptionStatus",
     "Checked",
     "Grounding",
-    "GroundingReport",
     "Inputs",
     "RepeatWindow",
+    "Variety",
     "check_caption",
     "ground",
 ]

@@ -6,11 +6,14 @@ one. `docs/results/caption-checks.md` says how good the guess is.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from engine.captions.nouns import find_content, find_nouns
 from engine.captions.words import find_words
+
+GRAMS = (1, 2, 3)
+"""Lengths of the n-grams that are counted."""
 
 
 @dataclass(frozen=True)
@@ -42,56 +45,54 @@ def ground(caption: str, alttext: str | None, vec: str | None) -> Grounding:
     )  # fmt: skip
 
 
-@dataclass
-class GroundingReport:
-    """Sums over a set of captions; `add` them, then `summary`."""
+def grounding_sums(caption: str, alttext: str, vec: str) -> dict[str, int]:
+    """What one caption adds to the sums over a set: all of `Grounding`, and the lengths before and after."""
+    found = ground(caption, alttext, vec)
+    return {
+        "captions": 1,
+        "words": found.words,
+        "alttext_words": len(find_words(alttext)),
+        "vec_words": len(find_words(vec)),
+        "nouns": found.nouns,
+        "new_nouns": len(found.new),
+        "captions_with_new_nouns": int(bool(found.new)),
+        "alttext_nouns": found.all_alttext,
+        "alttext_nouns_kept": found.kept_alttext,
+        "vec_nouns": found.all_vec,
+        "vec_nouns_kept": found.kept_vec,
+    }
 
-    captions: int = 0
-    words: int = 0
-    kept: dict[str, list[int]] = field(default_factory=lambda: {"alttext": [0, 0], "vec": [0, 0]})
-    nouns: int = 0
-    new_nouns: int = 0
-    with_new: int = 0
-    _grams: dict[int, set[int]] = field(default_factory=lambda: {1: set(), 2: set(), 3: set()})
-    _totals: dict[int, int] = field(default_factory=lambda: {1: 0, 2: 0, 3: 0})
 
-    def add(self, caption: str, alttext: str | None, vec: str | None) -> Grounding:
-        """Takes one caption in and returns its own figures."""
-        one = ground(caption, alttext, vec)
-        self.captions += 1
-        self.words += one.words
-        for name, kept, there in (
-            ("alttext", one.kept_alttext, one.all_alttext),
-            ("vec", one.kept_vec, one.all_vec),
-        ):
-            self.kept[name][0] += kept
-            self.kept[name][1] += there
-        self.nouns += one.nouns
-        self.new_nouns += len(one.new)
-        self.with_new += bool(one.new)
-        self._count_grams(find_words(caption))
-        return one
+class Variety:
+    """Distinct n-grams of the inputs and of the captions made from them, over the same samples.
 
-    def summary(self) -> dict[str, float]:
-        """Shares between 0 and 1, and means; NaN where there is nothing to divide by."""
-        shares = {f"kept_{name}_nouns": _share(*counts) for name, counts in self.kept.items()}
-        grams = {f"distinct_{n}": _share(len(self._grams[n]), self._totals[n]) for n in self._grams}
-        return {
-            "captions": float(self.captions),
-            "mean_words": _share(self.words, self.captions),
-            **shares,
-            "new_nouns": _share(self.new_nouns, self.nouns),
-            "captions_with_new_nouns": _share(self.with_new, self.captions),
-            **grams,
+    Distinct n-grams fall as a set grows, so sets of different size cannot be compared by them. They are
+    counted over the first `SAMPLES` of each unit and summed over units: memory stays bounded, units can be
+    counted in any order, and runs with units of that size or more can be compared.
+    """
+
+    SAMPLES = 1000
+    NAMES = ("alttext", "vec", "caption")
+
+    def __init__(self) -> None:
+        """Nothing was counted."""
+        self._distinct: dict[tuple[str, int], set[int]] = {
+            (name, n): set() for name in self.NAMES for n in GRAMS
         }
+        self._all: dict[tuple[str, int], int] = dict.fromkeys(self._distinct, 0)
 
-    def _count_grams(self, words: Iterable[str]) -> None:
-        listed = list(words)
-        for n, seen in self._grams.items():
-            grams = list(zip(*(listed[i:] for i in range(n)), strict=False))
-            seen.update(map(hash, grams))
-            self._totals[n] += len(grams)
+    def add(self, texts: Sequence[str]) -> None:
+        """Takes in the AltText, VeC and caption of one sample."""
+        for name, text in zip(self.NAMES, texts, strict=True):
+            words = find_words(text)
+            for n in GRAMS:
+                grams = [hash(gram) for gram in zip(*(words[i:] for i in range(n)), strict=False)]
+                self._distinct[name, n].update(grams)
+                self._all[name, n] += len(grams)
 
-
-def _share(part: int, whole: int) -> float:
-    return part / whole if whole else float("nan")
+    def sums(self) -> dict[str, int]:
+        """`<name>_<n>grams` and, of these, `<name>_<n>grams_distinct`."""
+        counted = {f"{name}_{n}grams": count for (name, n), count in self._all.items()}
+        return counted | {
+            f"{name}_{n}grams_distinct": len(grams) for (name, n), grams in self._distinct.items()
+        }

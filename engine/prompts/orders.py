@@ -41,9 +41,9 @@ def gives_orders(text: str) -> bool:
         return True
     plain = " ".join(unicodedata.normalize("NFKC", remove_invisible(html.unescape(text))).lower().split())
     words = _WORD.findall(plain)
-    return (_may_order(plain, words) and _orders(plain)) or (
-        _may_be_foreign(plain, words) and _is_foreign(plain)
-    )
+    if _may_order(plain, words) and _orders(plain):
+        return True
+    return _may_be_foreign(plain, words) and _FOREIGN.search(plain) is not None
 
 
 def _orders(plain: str) -> bool:
@@ -52,10 +52,6 @@ def _orders(plain: str) -> bool:
         or len(_EXAMPLE.findall(plain)) > 1
         or _TO_BE_FILLED_IN.search(plain) is not None
     )
-
-
-def _is_foreign(plain: str) -> bool:
-    return _FOREIGN.search(plain) is not None
 
 
 def _may_order(plain: str, words: Sequence[str]) -> bool:

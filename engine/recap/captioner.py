@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict, dataclass, field
 
 from engine.captions.checks import Checked, Inputs, check_caption
+from engine.captions.grounding import Variety, grounding_sums
 from engine.captions.ledger import LedgerRow
 from engine.captions.status import CAPTION_STATUS
 from engine.native import hash_bytes, xxh3_64
@@ -53,6 +54,7 @@ class Captioner:
     log: RequestLog
     turns: Turns
     counts: Counts
+    variety: Variety
 
     async def caption(self, index: int, sample: Sample) -> LedgerRow:
         """The final row of a sample; `index` is its place in the unit."""
@@ -64,7 +66,7 @@ class Captioner:
                 checked = await self._judge(index, checked, step, sample, tally)
             status = status or checked.code
             if _usable(checked.code):
-                self._add_grounding(sample, checked.text)
+                self._compare(index, sample, checked.text)
                 return self._row(sample, steps, tally, (checked.text, status, step.fallback))
         if not steps.steps:
             self.turns.judge(index, None)
@@ -140,9 +142,12 @@ class Captioner:
         image = sample.image if step.prompt.needs_image else None
         return Request(request_id, step.prompt, image, options.sampling, seed)
 
-    def _add_grounding(self, sample: Sample, text: str) -> None:
-        if self.options.stage.kind == "vecap":
-            self.counts.add_grounding(text, sample.alttext, sample.vec)
+    def _compare(self, index: int, sample: Sample, text: str) -> None:
+        if self.options.stage.kind == "vec":  # was made from neither
+            return
+        self.counts.add_grounding(grounding_sums(text, sample.alttext, sample.vec))
+        if index < Variety.SAMPLES:
+            self.variety.add((sample.alttext, sample.vec, text))
 
     def _row(
         self, sample: Sample, steps: Steps, tally: _Tally, caption: tuple[str | None, str, str]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from engine.captions.grounding import ground
 from engine.captions.ledger import LedgerRow
 
 # A row whose text is not what was asked for, in any form, uses up the failure budget.
@@ -26,7 +26,7 @@ class Counts:
         prompt_tokens, completion_tokens: of these attempts.
         status, fallbacks: rows by status code and by fallback.
         answers: answers by the code of their check, retries included.
-        grounding: sums of `engine.captions.grounding` over rows with AltText, VeC and a text of its own.
+        grounding: sums of `engine.captions.grounding` over rows whose text was written from AltText or VeC.
     """
 
     seen: int = 0
@@ -64,15 +64,8 @@ class Counts:
         count(self.status, row.status, sign)
         count(self.fallbacks, row.fallback or "asked_for", sign)
 
-    def add_grounding(self, text: str, alttext: str, vec: str) -> None:
-        """Counts how far a caption keeps to its inputs."""
-        found = ground(text, alttext, vec)
-        sums = {
-            "captions": 1, "words": found.words, "nouns": found.nouns, "new_nouns": len(found.new),
-            "captions_with_new_nouns": int(bool(found.new)),
-            "alttext_nouns": found.all_alttext, "alttext_nouns_kept": found.kept_alttext,
-            "vec_nouns": found.all_vec, "vec_nouns_kept": found.kept_vec,
-        }  # fmt: skip
+    def add_grounding(self, sums: Mapping[str, int]) -> None:
+        """Counts how far captions keep to their inputs."""
         for name, number in sums.items():
             count(self.grounding, name, number)
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from engine.build.card import meaning
+from engine.captions.grounding import GRAMS, Variety
 from engine.captions.ledger import source_folder
 from engine.recap.codes import status_meaning
 from engine.recap.counts import Counts
@@ -96,21 +97,33 @@ def counts_table(counts: Counts) -> str:
 
 
 def _grounding(sums: Mapping[str, int]) -> list[str]:
-    """How far VeCap keeps to AltText and VeC; see `engine.captions.grounding`."""
-    if not sums.get("captions"):
+    """How far captions keep to AltText and VeC, before and after; see `engine.captions.grounding`."""
+    captions = sums.get("captions", 0)
+    if not captions:
         return []
 
     def share(part: str, whole: str) -> str:
-        return f"{100 * sums.get(part, 0) / max(1, sums.get(whole, 0)):.1f} %"
+        return f"{100 * sums.get(part, 0) / sums[whole]:.1f} %" if sums.get(whole) else "-"
 
-    rows = [
-        ("nouns kept of AltText", share("alttext_nouns_kept", "alttext_nouns")),
-        ("nouns kept of VeC", share("vec_nouns_kept", "vec_nouns")),
-        ("nouns in neither", share("new_nouns", "nouns")),
-        ("captions with such nouns", share("captions_with_new_nouns", "captions")),
-        ("words a caption", f"{sums['words'] / sums['captions']:.1f}"),
+    def words(name: str) -> str:
+        return f"{sums.get(name, 0) / captions:.1f}"
+
+    rows: list[tuple[str, ...]] = [
+        ("", "AltText", "VeC", "caption"),
+        (
+            "nouns kept",
+            share("alttext_nouns_kept", "alttext_nouns"),
+            share("vec_nouns_kept", "vec_nouns"),
+            "",
+        ),
+        ("nouns in neither", "", "", share("new_nouns", "nouns")),
+        ("captions with such nouns", "", "", share("captions_with_new_nouns", "captions")),
+        ("words", words("alttext_words"), words("vec_words"), words("words")),
     ]
-    return ["  grounding of VeCap in its inputs:", table(rows, "    ")]
+    for n in GRAMS:
+        shares = (share(f"{name}_{n}grams_distinct", f"{name}_{n}grams") for name in Variety.NAMES)
+        rows.append((f"distinct {n}-grams", *shares))
+    return ["  captions and what they were made from:", table(rows, "    ")]
 
 
 def _by_name(counts: Mapping[str, int], meanings: Mapping[str, str]) -> list[tuple[str, ...]]:

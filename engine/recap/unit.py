@@ -9,6 +9,7 @@ from dataclasses import replace
 from engine.build.job import Task
 from engine.build.rejects import RejectWriter
 from engine.build.state import State, worker_lock
+from engine.captions.grounding import Variety
 from engine.captions.ledger import LedgerRow, LedgerWriter
 from engine.prompts import template_hash
 from engine.recap.captioner import Captioner, Wording
@@ -60,7 +61,7 @@ class UnitRun:
         self._outcomes: dict[int, LedgerRow | Reject] = {}
         self.examples: list[tuple[Sample, LedgerRow]] = []
         self._captioner = Captioner(
-            job.options, wording(job, host), host.delivery, log, Turns(host.loop), self.counts
+            job.options, wording(job, host), host.delivery, log, Turns(host.loop), self.counts, Variety()
         )
 
     async def reports(self) -> AsyncGenerator[Counts, None]:
@@ -79,6 +80,7 @@ class UnitRun:
                 self.counts.repeated = delivery.repeats - repeats
                 yield self.counts.copy()
             await everything
+            self.counts.add_grounding(self._captioner.variety.sums())
         finally:
             for task in work:  # after an error the others would go on asking
                 task.cancel()

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 import pytest
 
-from engine.captions import GroundingReport, ground
+from engine.captions import Variety, ground
+from engine.captions.grounding import grounding_sums
 from engine.captions.nouns import find_nouns
 from engine.captions.words import stem
 
@@ -64,17 +63,23 @@ def test_any_word_of_the_inputs_excuses_a_noun() -> None:
     assert ground("The running of a race", "a man runs in a race", None).new == ()
 
 
-def test_sums_over_a_set_and_empty_sets() -> None:
-    report = GroundingReport()
-    assert all(math.isnan(value) for name, value in report.summary().items() if name != "captions")
-    report.add("a boat on a river", "boat", "river")
-    report.add("a boat on a river", "dog", None)
-    summary = report.summary()
-    assert summary["captions"] == 2
-    assert summary["mean_words"] == 5
-    assert summary["kept_alttext_nouns"] == 0.5
-    assert summary["kept_vec_nouns"] == 1
-    assert summary["new_nouns"] == 0.5
-    assert summary["captions_with_new_nouns"] == 0.5
-    assert summary["distinct_1"] == 4 / 10
-    assert summary["distinct_2"] == 4 / 8
+def test_sums_of_one_caption() -> None:
+    sums = grounding_sums("a boat and a dragon on a river", "red boat", "A river.")
+    assert sums == {
+        "captions": 1, "words": 8, "alttext_words": 2, "vec_words": 2, "nouns": 3, "new_nouns": 1,
+        "captions_with_new_nouns": 1, "alttext_nouns": 1, "alttext_nouns_kept": 1, "vec_nouns": 1,
+        "vec_nouns_kept": 1,
+    }  # fmt: skip
+
+
+def test_distinct_ngrams_before_and_after() -> None:
+    variety = Variety()
+    variety.add(("boat", "river", "a boat on a river"))
+    variety.add(("Boat", "", "a boat on a river"))
+    sums = variety.sums()
+    assert (sums["alttext_1grams"], sums["alttext_1grams_distinct"]) == (2, 1)
+    assert (sums["vec_1grams"], sums["vec_1grams_distinct"]) == (1, 1)
+    assert (sums["caption_1grams"], sums["caption_1grams_distinct"]) == (10, 4)
+    assert (sums["caption_2grams"], sums["caption_2grams_distinct"]) == (8, 4)
+    assert (sums["caption_3grams"], sums["caption_3grams_distinct"]) == (6, 3)
+    assert (sums["alttext_2grams"], sums["alttext_2grams_distinct"]) == (0, 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,10 +13,12 @@ from build_corpus import make_tars
 from recaption_kit import PLAIN, VEC, VECAP, rows_of, run_stage
 from stub_server import Stub, good, serving
 
-from engine.captions.ledger import SCHEMA, open_ledger
+from engine.captions.ledger import SCHEMA, open_ledger, read_rows
+from engine.captions.words import find_words
 from engine.errors import UserError
 from engine.recap.codes import REQUEST_STATUS
 from engine.recap.host import close_hosts
+from engine.recap.report import summary
 from engine.recaption import main
 from engine.records import Reject
 
@@ -63,6 +66,29 @@ def test_vecap_is_made_from_the_vec_of_the_same_sample(tars: Path, tmp_path: Pat
         else:  # the image could not be decoded
             assert (row.status, row.fallback) == ("no_vec", "alttext")
     assert {row.fallback for row in fused} == {"", "alttext"}
+
+
+def test_what_captions_keep_and_how_varied_they_are_before_and_after(
+    tars: Path, tmp_path: Path, stub: Stub
+) -> None:
+    run_stage(tars, tmp_path, VEC, stub.url)
+    result = run_stage(tars, tmp_path, VECAP, stub.url)
+    sums = result.counts.grounding
+    rows = [row for row in rows_of(tmp_path, "vecap") if row.fallback == ""]
+    vec = {row.key: str(row.text) for row in rows_of(tmp_path, "vec")}
+    words = [find_words(vec[row.key]) for row in rows]
+    assert sums["captions"] == len(rows)
+    assert sums["vec_nouns_kept"] == sums["vec_nouns"] > 0  # the stub repeats VeC
+    assert sums["vec_words"] == sums["vec_1grams"] == sum(map(len, words))
+    fused = {row.key for row in rows}
+    units = [[row.key for row in read_rows(part)] for part in open_ledger(tmp_path)[0].parts]
+    by_unit = [{word for key in unit if key in fused for word in find_words(vec[key])} for unit in units]
+    assert sums["vec_1grams_distinct"] == sum(map(len, by_unit))
+    assert sums["words"] > sums["vec_words"]
+    assert result.counts.grounding == run_stage(tars, tmp_path, VECAP, stub.url).counts.grounding
+    said = summary(result, tmp_path, 1.0)
+    assert re.search(r"nouns kept +[\d.]+ % +100\.0 %\n", said)
+    assert re.search(r"distinct 2-grams +[\d.]+ % +[\d.]+ % +[\d.]+ %", said)
 
 
 def test_a_second_run_asks_nothing_and_later_sources_leave_earlier_ones_alone(
