@@ -24,14 +24,15 @@ class Answer:
 
 
 Respond = Callable[[dict[str, Any]], Answer | Awaitable[Answer]]
+Elsewhere = Callable[[str, dict[str, Any]], Answer]
 
 
 class Connection(asyncio.Protocol):
     """One kept-alive connection, with as little HTTP as will do: the client is what is measured."""
 
-    def __init__(self, respond: Respond, open_ones: set[asyncio.Transport]) -> None:
-        """`respond` gets the parsed body of every POST; `open_ones` are kept up to date."""
-        self._respond, self._open = respond, open_ones
+    def __init__(self, server: AnsweringServer) -> None:
+        """One of a server's connections."""
+        self._server, self._open = server, server.open_ones
         self._data = bytearray()
         self._transport: asyncio.Transport | None = None
         self._later: asyncio.Future[None] | None = None
@@ -60,10 +61,15 @@ class Connection(asyncio.Protocol):
             self._request(head, body)
 
     def _request(self, head: bytes, body: bytes) -> None:
-        if head.startswith(b"GET"):
-            return self._send(200, {}, json.dumps({"object": "list", "data": [{"id": MODEL}]}).encode())
+        path = head.split(b" ", 2)[1].decode()
+        if path == "/v1/models":
+            model = {"id": MODEL} | ({"max_model_len": self._server.limit} if self._server.limit else {})
+            return self._send(200, {}, json.dumps({"object": "list", "data": [model]}).encode())
+        if not path.endswith("/completions"):
+            other = self._server.elsewhere(path, json.loads(body or b"{}"))
+            return self._send(other.status, {}, other.raw or b"{}")
         asked = json.loads(body)
-        answer = self._respond(asked)
+        answer = self._server.respond(asked)
         if isinstance(answer, Answer):
             self._answer(asked, answer)
         else:
@@ -116,24 +122,27 @@ def prompt_of(asked: dict[str, Any]) -> str:
 class AnsweringServer:
     """Listens on 127.0.0.1 once it is started."""
 
-    def __init__(self, respond: Respond) -> None:
-        """`respond` says what is answered."""
-        self._respond = respond
-        self._open: set[asyncio.Transport] = set()
+    def __init__(
+        self, respond: Respond, limit: int | None = None, elsewhere: Elsewhere = lambda *_: Answer(status=404)
+    ) -> None:
+        """`respond` says what is answered, `limit` is the announced `max_model_len`.
+
+        `elsewhere` answers other paths than those of completions and models, by its status and raw body.
+        """
+        self.respond, self.limit, self.elsewhere = respond, limit, elsewhere
+        self.open_ones: set[asyncio.Transport] = set()
         self._server: asyncio.Server | None = None
 
     async def start(self, port: int = 0) -> int:
         """Listens; the port."""
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(
-            lambda: Connection(self._respond, self._open), "127.0.0.1", port
-        )
+        self._server = await loop.create_server(lambda: Connection(self), "127.0.0.1", port)
         return int(self._server.sockets[0].getsockname()[1])
 
     async def stop(self) -> None:
         """Closes the port and drops every connection, as a server does that dies."""
         if self._server is not None:
             self._server.close()
-        for transport in list(self._open):
+        for transport in list(self.open_ones):
             transport.abort()
         await asyncio.sleep(0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -214,7 +215,8 @@ def _stage_options(args: argparse.Namespace, stage: Stage) -> tuple[RecaptionOpt
         own |= {name: other for name in own if (other := getattr(args, f"llm_{name}")) is not None}
     model = ModelOptions(own["model"], own["revision"], own["template"])
     options = RecaptionOptions(
-        source=source_options(args),
+        # VeC is of the image alone; without AltText, VeCap is VeC.
+        source=replace(source_options(args), without_captions=stage.kind != "laclip"),
         stage=stage,
         model=model,
         prompt=args.prompt,
@@ -229,8 +231,6 @@ def _stage_options(args: argparse.Namespace, stage: Stage) -> tuple[RecaptionOpt
 
 
 def _sampling(args: argparse.Namespace, stage: Stage) -> Sampling:
-    from dataclasses import replace
-
     from engine.recap.options import SAMPLINGS
 
     asked = {name: getattr(args, name) for name in ("temperature", "top_p", "max_tokens")}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -138,9 +139,9 @@ def _build_options(args: argparse.Namespace) -> BuildOptions:
         max_side=args.max_side,
     )
     pack = PackOptions(args.size_limit, tuple(sorted(args.hashes.split(","))), args.compression)
-    return BuildOptions(
-        source_options(args), args.tokenizer, args.context_length, image, pack, tuple(args.captions)
-    )
+    # A sample's only captions may be those of a ledger.
+    source = replace(source_options(args), without_captions=bool(args.captions))
+    return BuildOptions(source, args.tokenizer, args.context_length, image, pack, tuple(args.captions))
 
 
 def _run_options(args: argparse.Namespace) -> RunOptions:

@@ -15,6 +15,7 @@ from engine.errors import UserError
 from engine.native import hash_file
 from engine.records import Caption, DroppedCaption, Record, Reject
 from engine.sources import Source, Unit
+from engine.sources.assemble import no_caption, reject
 
 OTHER_IMAGE = "caption_other_image"
 
@@ -81,7 +82,7 @@ class JoinedSource(Source):
         """The samples of a unit; a caption that was made for another image of the same key is left out."""
         tables = {name: _index(folder) for name, folder in self._folders().items()}
         for item in self._inner.read(unit):
-            yield item if isinstance(item, Reject) else _join(item, tables)
+            yield item if isinstance(item, Reject) else _with_caption(_join(item, tables), unit)
 
     def _folders(self) -> dict[str, Path]:
         return {name: self._folder / str(at) for at, name in enumerate(self._ledgers)}
@@ -96,6 +97,14 @@ def coverage(
 
 def _coverage(found: IndexCounts, samples: int, matched: int) -> Coverage:
     return Coverage(matched, samples - matched, found.keys - matched, found.conflicting)
+
+
+def _with_caption(record: Record, unit: Unit) -> Record | Reject:
+    """A sample that has a caption neither of its own nor in a ledger is a reject, as without ledgers."""
+    if any(record.captions.values()):
+        return record
+    error = no_caption(record.dropped)
+    return reject(record.key, error.code, error.message, unit.where)
 
 
 def _join(record: Record, tables: Mapping[str, CaptionIndex]) -> Record:

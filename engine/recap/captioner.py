@@ -11,13 +11,14 @@ from engine.captions.ledger import LedgerRow
 from engine.captions.status import CAPTION_STATUS
 from engine.native import hash_bytes, xxh3_64
 from engine.prompts import parse_output
+from engine.recap.backends.base import TooLong
 from engine.recap.codes import REQUEST_STATUS
 from engine.recap.counts import Counts, count
 from engine.recap.delivery import Delivery
 from engine.recap.log import RequestLog
 from engine.recap.options import RecaptionOptions
 from engine.recap.requests import Completion, Request, Sampling
-from engine.recap.steps import Sample, Step, Steps, steps_for
+from engine.recap.steps import Sample, Step, Steps, shorten, steps_for
 from engine.recap.turns import Turns
 
 MOST_RETRIES = 2
@@ -40,6 +41,7 @@ class _Tally:
     attempts: int = 0
     retries: int = 0
     tokens: list[int] = field(default_factory=lambda: [0, 0])
+    cut: bool = False
     last: Request | None = None
     finish_reason: str = ""
 
@@ -90,7 +92,14 @@ class Captioner:
     async def _try(self, step: Step, sample: Sample, tally: _Tally) -> Checked:
         """Attempts of one step until a caption can be used, or another seed would not help."""
         while True:
-            checked = await self._attempt(step, sample, tally)
+            try:
+                checked = await self._attempt(step, sample, tally)
+            except TooLong as error:
+                shorter = shorten(self.options, sample, step, error.share)
+                if shorter is None:
+                    return Checked("", "prompt_too_long")
+                step, tally.cut = shorter, True
+                continue
             count(self.counts.answers, checked.code)
             if not self._may_retry(tally) or checked.code in REQUEST_STATUS:
                 return checked
@@ -171,7 +180,7 @@ class Captioner:
             seed=last.seed if last else 0,
             finish_reason=tally.finish_reason,
             attempts=tally.attempts,
-            alttext_cut=steps.alttext_cut,
+            alttext_cut=steps.alttext_cut or tally.cut,
             prompt_tokens=tally.tokens[0],
             completion_tokens=tally.tokens[1],
         )

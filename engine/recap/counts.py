@@ -9,7 +9,7 @@ from typing import Any
 from engine.captions.ledger import LedgerRow
 
 # A row whose text is not what was asked for, in any form, uses up the failure budget.
-FAILED_FALLBACKS = ("vec", "alttext", "none")
+_FAILED_FALLBACKS = ("vec", "alttext", "none")
 
 
 @dataclass
@@ -22,6 +22,7 @@ class Counts:
         texts: rows with a text.
         alttext_cut: rows whose AltText was cut.
         asked, repeated: requests that were answered in this run; sent again after an engine's failure.
+        spare: answers for rows that were left out, as an earlier unit turned out to have their key.
         attempts: answers that the rows are made from, whenever they came.
         prompt_tokens, completion_tokens: of these attempts.
         status, fallbacks: rows by status code and by fallback.
@@ -38,6 +39,7 @@ class Counts:
     alttext_cut: int = 0
     asked: int = 0
     repeated: int = 0
+    spare: int = 0
     attempts: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -55,7 +57,7 @@ class Counts:
     def add_row(self, row: LedgerRow, sign: int = 1) -> None:
         """Counts a row, or takes it back with a `sign` of -1."""
         self.out += sign
-        self.failures += sign * (row.fallback in FAILED_FALLBACKS)
+        self.failures += sign * row_failed(row)
         self.texts += sign * (row.text is not None)
         self.alttext_cut += sign * row.alttext_cut
         self.attempts += sign * row.attempts
@@ -88,6 +90,11 @@ class Counts:
     def to_json(self) -> dict[str, Any]:
         """All of it."""
         return asdict(self)
+
+
+def row_failed(row: LedgerRow) -> bool:
+    """Whether a row uses up the failure budget: VeC instead of VeCap where there is no AltText does not."""
+    return row.fallback in _FAILED_FALLBACKS and (row.status, row.fallback) != ("no_alttext", "vec")
 
 
 def count(total: dict[str, int], name: str, number: int = 1) -> None:

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from engine.errors import UserError
 from engine.recap.backends.base import Away, Backend, Busy, Died, Failed, Refused
 from engine.recap.requests import Completion, Request
+from engine.recap.room import Room
+
+POLL_S = 0.02  # between two looks whether other processes have left the room
 
 
 @dataclass(frozen=True)
@@ -34,12 +37,13 @@ class Patience:
 class Lane:
     """Many at a time, or one alone: requests that were there when the engine died are tried one by one."""
 
-    def __init__(self, width: int) -> None:
-        """At most `width` at a time."""
-        self._width = width
+    def __init__(self, width: int, room: Room) -> None:
+        """At most `width` at a time, in a room that other processes may share."""
+        self._width, self._room = width, room
         self._inside = 0
         self._many: deque[asyncio.Future[None]] = deque()
         self._alone: deque[asyncio.Future[None]] = deque()
+        self._again: asyncio.TimerHandle | None = None
 
     @asynccontextmanager
     async def enter(self, alone: bool) -> AsyncIterator[None]:
@@ -56,27 +60,47 @@ class Lane:
             self._hand_out()
 
     def _hand_out(self) -> None:
-        while self._alone and self._alone[0].cancelled():
-            self._alone.popleft()
-        if self._alone:
-            if self._inside == 0:
-                self._inside = self._width
-                self._alone.popleft().set_result(None)
-            return
-        while self._many and self._inside < self._width:
-            place = self._many.popleft()
-            if not place.cancelled():
-                self._inside += 1
-                place.set_result(None)
+        while self._first(self._alone):
+            if self._inside:
+                return  # whoever comes out last hands out again
+            if not self._room.take():
+                return self._later()
+            self._let_in(self._alone, self._width)
+        while self._first(self._many) and self._inside < self._width:
+            if not self._room.share():
+                if not self._inside:
+                    self._room.leave()
+                return self._later()
+            self._let_in(self._many, 1)
+        if not self._inside:
+            self._room.leave()
+
+    def _let_in(self, queue: deque[asyncio.Future[None]], width: int) -> None:
+        self._inside += width
+        queue.popleft().set_result(None)
+
+    def _first(self, queue: deque[asyncio.Future[None]]) -> bool:
+        """Whether somebody waits who has not given up."""
+        while queue and queue[0].cancelled():
+            queue.popleft()
+        return bool(queue)
+
+    def _later(self) -> None:
+        if self._again is None:
+            self._again = asyncio.get_running_loop().call_later(POLL_S, self._look_again)
+
+    def _look_again(self) -> None:
+        self._again = None
+        self._hand_out()
 
 
 class Delivery:
     """One engine and everyone who asks it."""
 
-    def __init__(self, backend: Backend, concurrency: int, patience: Patience) -> None:
-        """At most `concurrency` requests in flight."""
+    def __init__(self, backend: Backend, concurrency: int, patience: Patience, room: Room) -> None:
+        """At most `concurrency` requests in flight, in the room of the engine."""
         self._backend, self._patience = backend, patience
-        self._lane = Lane(concurrency)
+        self._lane = Lane(concurrency, room)
         self._reviving = asyncio.Lock()
         self._last_answer = time.monotonic()
         self._last_death = 0.0
@@ -87,6 +111,7 @@ class Delivery:
         """The answer, or a completion with a `failure` code if the request is set aside.
 
         Raises:
+            TooLong: the request does not fit the model; nothing was paid for.
             UserError: the engine is gone, or has not answered anyone for too long.
         """
         began = time.monotonic()
@@ -105,6 +130,8 @@ class Delivery:
                 failures += 1
                 if failures >= self._patience.tries and await self._is_well(began):
                     return Completion(failure=error.code)
+                # What fails because of others may go well alone; a timeout alone would hold up everyone.
+                suspect = suspect or (error.code == "request_failed" and failures >= self._patience.tries - 1)
                 await self._wait(failures, 0.0, began, error)
             except Busy as error:
                 waits += 1

@@ -15,6 +15,7 @@ from engine.build.job import Task
 from engine.build.samples import content_hash
 from engine.captions.index import CaptionIndex, content_bits
 from engine.native import Status, status_sentence
+from engine.recap.earlier import duplicate, keys_of_earlier_units
 from engine.recap.job import Job
 from engine.recap.options import RecaptionOptions
 from engine.recap.steps import Sample
@@ -32,6 +33,7 @@ class Feed:
         """Nothing is read before the samples are asked for."""
         self._job, self._task = job, task
         self._keys = KeySet()
+        self._earlier = keys_of_earlier_units(job.out, task)
         self._vec = CaptionIndex(job.vec_index) if job.vec_index else None
         self.bytes_in = 0
 
@@ -85,7 +87,10 @@ class Feed:
         if image is None:
             failed = Status(status)
             return Reject(record.key, "image", native_code(failed.name), status_sentence(failed), where)
-        if not self._keys.add(KeySet.hash_of(record.key)):
+        key_hash = KeySet.hash_of(record.key)
+        if key_hash in self._earlier:
+            return duplicate(record.key, self._task)
+        if not self._keys.add(key_hash):
             message = "a sample with this key came before in this unit"
             return Reject(record.key, "recaption", "duplicate_key", message, where)
         digest = content_hash(record.image)

@@ -15,8 +15,8 @@ from engine.captions.ledger import LEDGER_FORMAT, LEDGER_NAME, LedgerWriter, des
 from engine.errors import UserError
 from engine.native import commit_file
 from engine.recap.counts import Counts
+from engine.recap.earlier import duplicate
 from engine.recap.job import Receipt, part_name, read_receipt
-from engine.records import Reject
 
 
 def leave_out_duplicates(state: State, task: Task) -> None:
@@ -30,7 +30,6 @@ def leave_out_duplicates(state: State, task: Task) -> None:
     receipt = read_receipt(state.receipt_path(first))
     assert receipt is not None
     excluded, counts = read_keys(state.excluded(task)), receipt.counts
-    message = "a sample with this key was kept from an earlier unit"
     with (
         RejectWriter(state.rejects_path(task)) as rejects,
         LedgerWriter(state.out / part_name(task)) as kept,
@@ -41,7 +40,8 @@ def leave_out_duplicates(state: State, task: Task) -> None:
             if KeySet.hash_of(row.key) in excluded:
                 counts.add_row(row, -1)
                 counts.duplicates += 1
-                rejects.add(Reject(row.key, "recaption", "duplicate_key", message, task.unit.where))
+                counts.spare += row.attempts
+                rejects.add(duplicate(row.key, task))
             else:
                 kept.add(row)
     Receipt(counts, part_name(task), receipt.steps).commit(state.receipt_path(task))

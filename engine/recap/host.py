@@ -11,6 +11,7 @@ from typing import TypeVar
 from engine.recap.backends.base import Backend
 from engine.recap.delivery import Delivery
 from engine.recap.options import EngineOptions
+from engine.recap.room import Room, room_for
 
 T = TypeVar("T")
 
@@ -57,7 +58,8 @@ def host_for(options: EngineOptions) -> Host:
     backend = _backend(options)
     try:
         loop.run_until_complete(backend.open())
-        delivery = loop.run_until_complete(_delivery(backend, options))
+        room = room_for(options.base_url, options.meeting_place)
+        delivery = loop.run_until_complete(_delivery(backend, options, room))
     except BaseException:
         loop.run_until_complete(backend.close())
         loop.close()
@@ -72,8 +74,8 @@ def close_hosts() -> None:
         _hosts.pop().close()
 
 
-async def _delivery(backend: Backend, options: EngineOptions) -> Delivery:
-    return Delivery(backend, options.concurrency, options.patience)
+async def _delivery(backend: Backend, options: EngineOptions, room: Room) -> Delivery:
+    return Delivery(backend, options.concurrency, options.patience, room)
 
 
 # Worker processes end without atexit; this is called in both kinds.

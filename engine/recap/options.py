@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from engine.recap.delivery import Patience
@@ -89,6 +90,8 @@ class EngineOptions:
         patience: with failures.
         tensor_parallel: GPUs of one engine in this process.
         engine_args: further arguments of vLLM's engine in this process.
+        seen: whether the server answered before: then a new worker waits for it to come back.
+        meeting_place: folder where all who ask the server see each other; None if they are on one machine.
     """
 
     base_url: str | None
@@ -98,6 +101,8 @@ class EngineOptions:
     patience: Patience = field(default_factory=Patience)
     tensor_parallel: int = 1
     engine_args: str = "{}"
+    seen: bool = False
+    meeting_place: Path | None = None
 
 
 def _plain(value: Any) -> Any:

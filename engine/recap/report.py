@@ -79,6 +79,7 @@ def counts_table(counts: Counts) -> str:
         ("in", f"{counts.seen:,}", "samples"),
         ("out", f"{counts.out:,}", f"rows of the ledger, {counts.texts:,} with a caption"),
         *_by_name(counts.fallbacks, _FALLBACKS),
+        *_statuses(counts.status),
         ("duplicates", f"{counts.duplicates:,}", "same key, kept once"),
         ("rejected", f"{counts.rejected:,}", "see rejects.parquet"),
         *((f"  {code}", f"{n:,}", meaning(code)) for code, n in sorted(counts.rejected_by_code.items())),
@@ -91,6 +92,10 @@ def counts_table(counts: Counts) -> str:
     ]
     if counts.alttext_cut:
         rows.append(("cut", f"{counts.alttext_cut:,}", "AltTexts to the token limit"))
+    if counts.spare:
+        rows.append(
+            ("spare", f"{counts.spare:,}", "answers for keys that an earlier unit turned out to have")
+        )
     if counts.repeated:
         rows.append(("repeats", f"{counts.repeated:,}", "requests sent again after an engine's failure"))
     return "\n".join([table(rows), *_grounding(counts.grounding)])
@@ -124,6 +129,15 @@ def _grounding(sums: Mapping[str, int]) -> list[str]:
         shares = (share(f"{name}_{n}grams_distinct", f"{name}_{n}grams") for name in Variety.NAMES)
         rows.append((f"distinct {n}-grams", *shares))
     return ["  captions and what they were made from:", table(rows, "    ")]
+
+
+def _statuses(counts: Mapping[str, int]) -> list[tuple[str, ...]]:
+    """Rows whose first request did not give their caption as it was, by code."""
+    others = [(code, n) for code, n in _falling(counts) if code != "ok"]
+    if not others:
+        return []
+    total = ("by status", f"{sum(n for _, n in others):,}", "rows that are not simply ok:")
+    return [total, *((f"  {code}", f"{n:,}", status_meaning(code)) for code, n in others)]
 
 
 def _by_name(counts: Mapping[str, int], meanings: Mapping[str, str]) -> list[tuple[str, ...]]:

@@ -30,6 +30,7 @@ from engine.numbers import cores
 from engine.recap.codes import status_meaning
 from engine.recap.counts import Counts
 from engine.recap.finish import finish, leave_out_duplicates
+from engine.recap.host import close_hosts, host_for
 from engine.recap.job import Job, read_receipt
 from engine.recap.options import EngineOptions, RecaptionOptions
 from engine.recap.steps import pack_of
@@ -146,7 +147,9 @@ def make_job(
         vec_index = state.folder / VEC_INDEX
         build_index(vec_index, ledgers)
     threads = max(1, cores() // run.workers)
-    return Job(state.out, samples, options, run.engine, vec_index, None, threads)
+    # Ray's workers may be on several machines, which have the ledger in common.
+    engine = replace(run.engine, meeting_place=state.folder) if run.executor == "ray" else run.engine
+    return Job(state.out, samples, options, engine, vec_index, None, threads)
 
 
 def make_plan(
@@ -203,10 +206,14 @@ class _Recaptioner:
         if not tasks:
             return
         units, finished = len(tasks) + len(counts), len(counts)
-        engine = self._run.engine
+        engine, job = self._run.engine, self._job
         gpus = engine.tensor_parallel if engine.base_url is None else 0
         executor = open_executor(self._run.executor, self._run.workers, gpus)
-        with closing(executor.run(recaption_unit, self._job, tasks)) as events:
+        if self._run.executor != "inline" and engine.base_url is not None:
+            host_for(engine)  # a server that is not there is found out here, at once
+            close_hosts()
+            job = replace(job, engine=replace(job.engine, seen=True))
+        with closing(executor.run(recaption_unit, job, tasks)) as events:
             for event in events:
                 index = tasks[event.index].index
                 if isinstance(event, Finished):

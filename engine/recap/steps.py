@@ -1,7 +1,8 @@
 """What is asked for one sample: the first thing, and what comes next if that fails.
 
 VeCap: AltText and VeC fused; then VeC alone (VeCLIP, section 3.3: refusals), VeC itself, AltText itself. An
-AltText that gives orders to the model is never shown to it where the prompt is hardened.
+AltText that gives orders to the model is never shown to it where the prompt is hardened. Where there is no
+AltText there is nothing to fuse: VeC itself, unasked.
 A rewrite: then the AltText itself. VeC: there is nothing else.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from math import ceil
 
 from engine.prompts import (
     FittedInputs,
@@ -69,17 +71,38 @@ def steps_for(options: RecaptionOptions, sample: Sample) -> Steps:
     return _laclip(options, sample)
 
 
+def shorten(options: RecaptionOptions, sample: Sample, step: Step, share: float | None) -> Step | None:
+    """The step with less AltText, so that its prompt keeps `share` of its length; None if none is left.
+
+    Where no share is known, half of the AltText goes.
+
+    The cut is at a sentence or word border, as in `engine.prompts.fit`, counted in characters: that is what
+    all tokenizers have in common.
+    """
+    length, alttext_length = len(step.prompt.user) + len(step.prompt.system or ""), len(step.alttext)
+    too_many = alttext_length / 2 if share is None else length * (1 - share)
+    keep = alttext_length - max(1, ceil(too_many))
+    alttext = fit(step.alttext, "", keep, len).alttext if keep > 0 else None
+    if not alttext:
+        return None
+    mark = request_mark(sample.key, options.seed)
+    inputs = PromptInputs(alttext, step.vec or None, mark, _pairs(options, sample))
+    return replace(step, prompt=_prompt(options, inputs), alttext=alttext)
+
+
 def _vecap(options: RecaptionOptions, sample: Sample) -> Steps:
     last = tuple((name, text) for name, text in (("vec", sample.vec), ("alttext", sample.alttext)) if text)
     if not sample.vec:
         return Steps((), last, "no_vec")
+    if not sample.alttext:
+        return Steps((), last, "no_alttext")
     fitted = _fit(options, sample.alttext, sample.vec)
     if not fitted.fits:
         return Steps((), last, "prompt_too_long")
     mark = request_mark(sample.key, options.seed)
     alone = Step("vec_alone", _prompt(options, PromptInputs(None, sample.vec, mark)), "", sample.vec)
     if not fitted.alttext:
-        return Steps((replace(alone, fallback=""),), last, alttext_cut=fitted.cut)
+        return Steps((alone,), last, "prompt_too_long", fitted.cut)
     if _gives_orders(options, fitted.alttext):
         return Steps((alone,), last, "alttext_orders", fitted.cut)
     both = _prompt(options, PromptInputs(fitted.alttext, sample.vec, mark))
@@ -92,8 +115,8 @@ def _laclip(options: RecaptionOptions, sample: Sample) -> Steps:
     fitted = _fit(options, sample.alttext, "")
     if _gives_orders(options, fitted.alttext):
         return Steps((), (("alttext", sample.alttext),), "alttext_orders")
-    pairs = choose_pairs(pack_of(options.stage.pack), key_hash_of(sample.key), options.seed, EXAMPLE_PAIRS)
-    inputs = PromptInputs(fitted.alttext, None, request_mark(sample.key, options.seed), pairs)
+    mark = request_mark(sample.key, options.seed)
+    inputs = PromptInputs(fitted.alttext, None, mark, _pairs(options, sample))
     step = Step("", _prompt(options, inputs), fitted.alttext or "", "")
     return Steps((step,), (("alttext", sample.alttext),), alttext_cut=fitted.cut)
 
@@ -101,6 +124,12 @@ def _laclip(options: RecaptionOptions, sample: Sample) -> Steps:
 def _gives_orders(options: RecaptionOptions, alttext: str | None) -> bool:
     """The papers' prompts have no guard against such a text, and are to stay as they are."""
     return options.prompt == "hardened" and bool(alttext) and gives_orders(alttext or "")
+
+
+def _pairs(options: RecaptionOptions, sample: Sample) -> tuple[tuple[str, str], ...]:
+    if options.stage.kind != "laclip":
+        return ()
+    return choose_pairs(pack_of(options.stage.pack), key_hash_of(sample.key), options.seed, EXAMPLE_PAIRS)
 
 
 def _fit(options: RecaptionOptions, alttext: str, vec: str) -> FittedInputs:

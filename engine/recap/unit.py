@@ -13,7 +13,7 @@ from engine.captions.grounding import Variety
 from engine.captions.ledger import LedgerRow, LedgerWriter
 from engine.prompts import template_hash
 from engine.recap.captioner import Captioner, Wording
-from engine.recap.counts import FAILED_FALLBACKS, Counts, count
+from engine.recap.counts import Counts, count, row_failed
 from engine.recap.feed import Feed
 from engine.recap.host import Host, host_for
 from engine.recap.job import Job, Receipt, log_path, part_name
@@ -105,7 +105,7 @@ class UnitRun:
                     failures += counts_as_failure(outcome.code)
                     rejects.add(outcome)
                 else:
-                    failures += outcome.fallback in FAILED_FALLBACKS
+                    failures += row_failed(outcome)
                     rows.add(outcome)
                 if seen % STEP_SAMPLES == 0:
                     steps.append((seen, failures))

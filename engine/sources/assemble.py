@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -61,6 +61,7 @@ class Assembler:
     ) -> None:
         """Parse the selectors; `captions` are the options' or what a format found by itself."""
         self.max_image_bytes = options.max_image_bytes
+        self.without_captions = options.without_captions
         self.captions = {name: parse_selector(text) for name, text in captions.items()}
         self.scores = {name: parse_selector(text) for name, text in options.scores.items()}
         self.key = parse_selector(options.key_column) if options.key_column else None
@@ -116,7 +117,7 @@ class Assembler:
             raise too_large(len(sample.image), self.max_image_bytes)
         dropped: list[DroppedCaption] = []
         captions = {name: self._captions(name, sample.fields, dropped) for name in self.captions}
-        if not any(captions.values()):
+        if not self.without_captions and not any(captions.values()):
             raise no_caption(dropped)
         return Record(key, sample.image, captions, tuple(dropped))
 
@@ -193,7 +194,7 @@ def parse_json(value: bytes | str, name: str) -> Any:
         raise SampleError("bad_json", f"field {name}: {error}") from None
 
 
-def no_caption(dropped: list[DroppedCaption]) -> SampleError:
+def no_caption(dropped: Sequence[DroppedCaption]) -> SampleError:
     """The reject of a sample without captions: the first caption's own code if there was one."""
     if not dropped:
         return SampleError("no_caption", "no caption source has a caption for this sample")

@@ -33,7 +33,7 @@ def table_captions(path: str, columns: Iterable[str], options: SourceOptions) ->
     Columns named `vec`, `vecap` or `rewrite/...` are sources of their own.
 
     Raises:
-        UserError: a named column does not exist, or none looks like captions.
+        UserError: a named column does not exist, or none looks like captions and captions are needed.
     """
     columns = list(columns)
     if options.captions:
@@ -42,7 +42,7 @@ def table_captions(path: str, columns: Iterable[str], options: SourceOptions) ->
     own = {name: name for name in columns if name in OWN_NAMES or name.startswith("rewrite/")}
     main = pick((name for name in columns if name not in own), CAPTION_COLUMNS)
     found = {"alttext": main, **own} if main else own
-    if not found:
+    if not found and not options.without_captions:
         raise UserError(
             f"{path}: no column that looks like captions among {', '.join(columns)}; "
             f"name one with --caption alttext=COLUMN"

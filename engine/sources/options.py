@@ -24,6 +24,7 @@ class SourceOptions:
         only_keys: text file of keys or image paths, one a line; other samples are no part of the input.
         rows_per_unit: images per work unit where the input has no shards of its own.
         max_image_bytes: larger image files are rejected unread.
+        without_captions: whether samples without any caption are kept; otherwise they are rejects.
     """
 
     inputs: tuple[str, ...]
@@ -36,3 +37,4 @@ class SourceOptions:
     only_keys: str | None = None
     rows_per_unit: int = 2000
     max_image_bytes: int = MAX_IMAGE_BYTES
+    without_captions: bool = False

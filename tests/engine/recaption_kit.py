@@ -19,7 +19,7 @@ QUICK = Patience(tries=3, first_wait_s=0.01, longest_wait_s=0.05, silence_s=5.0)
 
 def options_for(tars: Path, stage: Stage, **changes: Any) -> RecaptionOptions:
     """What is asked about the tars of a folder."""
-    source = SourceOptions(inputs=(str(tars / "*.tar"),))
+    source = SourceOptions(inputs=(str(tars / "*.tar"),), without_captions=stage.kind != "laclip")
     given = {"prompt": "hardened", "sampling": SAMPLINGS[stage.kind], **changes}
     return RecaptionOptions(source=source, stage=stage, model=ModelOptions(), **given)
 
@@ -27,7 +27,9 @@ def options_for(tars: Path, stage: Stage, **changes: Any) -> RecaptionOptions:
 def run_stage(tars: Path, ledger: Path, stage: Stage, url: str, **changes: Any) -> Result:
     """Fills one source; `engine`, `budget` and the fields of `RecaptionOptions` can be changed."""
     engine = EngineOptions(url, ModelOptions(), patience=QUICK, **changes.pop("engine", {}))
-    run = RunOptions(ledger, engine, executor="inline", budget=changes.pop("budget", Budget(1.0)))
+    workers = changes.pop("workers", 0)  # processes; none: in this one
+    budget = changes.pop("budget", Budget(1.0))
+    run = RunOptions(ledger, engine, max(1, workers), "local" if workers else "inline", budget)
     options = options_for(tars, stage, **changes)
     return recaption(open_source(options.source), options, run)
 

@@ -7,14 +7,15 @@ import hashlib
 import json
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from benchmarks.answering_server import Answer, AnsweringServer, Respond, prompt_of
+from benchmarks.answering_server import Answer, AnsweringServer, Elsewhere, Respond, prompt_of
 
 THINGS = ("dog", "boat", "tower", "horse", "piano", "bridge", "kitchen", "garden", "train", "castle")
+DEAD_S = 0.1
 PLACES = ("street", "river", "mountain", "forest", "beach", "market", "field", "harbour", "station", "lake")
 
 
@@ -53,21 +54,41 @@ class Stub:
     url: str
     asked: Counter[str] = field(default_factory=Counter)
     bodies: list[dict[str, Any]] = field(default_factory=list)
+    deaths: int = 0
+    tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
 
 @contextmanager
-def serving(respond: Respond) -> Iterator[Stub]:
-    """A server in a thread of this process."""
+def serving(
+    respond: Respond,
+    kills: Callable[[dict[str, Any]], bool] = lambda _: False,
+    limit: int | None = None,
+    elsewhere: Elsewhere = lambda *_: Answer(status=404),
+) -> Iterator[Stub]:
+    """A server in a thread of this process.
+
+    What `kills` it ends every connection; it comes back after `DEAD_S`. The others: see `AnsweringServer`.
+    """
     loop = asyncio.new_event_loop()
     stub = Stub("")
+
+    async def die() -> None:
+        stub.deaths += 1
+        await server.stop()
+        await asyncio.sleep(DEAD_S)
+        await server.start(port)
 
     def counted(asked: dict[str, Any]) -> Any:
         stub.asked[identity(asked)] += 1
         stub.bodies.append(asked)
+        if kills(asked):
+            stub.tasks.append(loop.create_task(die()))
+            return asyncio.sleep(3600, Answer())
         return respond(asked)
 
-    server = AnsweringServer(counted)
-    stub.url = f"http://127.0.0.1:{loop.run_until_complete(server.start())}/v1"
+    server = AnsweringServer(counted, limit, elsewhere)
+    port = loop.run_until_complete(server.start())
+    stub.url = f"http://127.0.0.1:{port}/v1"
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
     try:

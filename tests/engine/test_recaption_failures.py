@@ -102,7 +102,8 @@ def test_the_chain_ends_in_vec(tars: Path, tmp_path: Path) -> None:
     rows = rows_of(tmp_path, "vecap")
     assert all(row.text == vec[row.key] for row in rows if row.fallback == "vec")
     assert fallbacks_of(rows) == {"alttext": 2, "vec": len(vec)}  # two images cannot be decoded
-    assert {row.attempts for row in rows if row.fallback == "vec"} == {2 + MOST_RETRIES}
+    asked = [row for row in rows if row.fallback == "vec" and row.status != "no_alttext"]
+    assert {row.attempts for row in asked} == {2 + MOST_RETRIES}
 
 
 def test_a_caption_that_comes_for_many_inputs_is_no_caption(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Protocol
 
 from engine.recap.requests import Completion, Request
@@ -13,6 +14,18 @@ class RequestError(Exception):
 
 class Refused(RequestError):
     """This request is wrong for this engine; it would be refused again."""
+
+
+class TooLong(RequestError):
+    """The prompt and the longest answer do not fit the model together.
+
+    `share` is how much of the prompt would fit, 0 to 1, None where the engine does not say.
+    """
+
+    def __init__(self, message: str, share: float | None = None) -> None:
+        """Keep the share."""
+        super().__init__(message)
+        self.share = share
 
 
 class Failed(RequestError):
@@ -39,6 +52,15 @@ class Away(RequestError):
 
 class Died(RequestError):
     """The engine went away while it had the request, which may be why."""
+
+
+# vLLM's words in process and as a server, and what others that speak OpenAI's protocol say.
+_LENGTH = re.compile(r"maximum (context|model) length|context_length_exceeded", re.I)
+
+
+def says_too_long(message: str) -> bool:
+    """Whether an engine's refusal is about the length of the prompt."""
+    return _LENGTH.search(message) is not None
 
 
 class Backend(Protocol):

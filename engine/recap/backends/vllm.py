@@ -15,13 +15,14 @@ import numpy as np
 from engine.errors import UserError
 from engine.native import decode_rgb, hash_bytes, hash_file
 from engine.prompts import Prompt, render
-from engine.recap.backends.base import Away, Died, Failed, Refused, RequestError
+from engine.recap.backends.base import Away, Died, Failed, Refused, RequestError, TooLong, says_too_long
 from engine.recap.options import OWN_TEMPLATE, EngineOptions
 from engine.recap.requests import PROBE, Completion, Request
 
 # What vLLM would do on its own account otherwise: talk to the log at length, and to its makers.
 _ENVIRONMENT = {"VLLM_LOGGING_LEVEL": "WARNING", "VLLM_NO_USAGE_STATS": "1"}
 _HASHED = (".json", ".safetensors", ".bin", ".model")
+_DEFAULTS = {"disable_log_stats": True}
 
 
 def open_vllm(options: EngineOptions) -> VllmBackend:
@@ -87,7 +88,7 @@ class VllmBackend:
                 await self._load()
             await self.generate(PROBE)
         except RequestError as error:
-            return isinstance(error, Refused)
+            return isinstance(error, (Refused, TooLong))
         except Exception:  # the next try may find free memory
             return False
         return True
@@ -102,7 +103,8 @@ class VllmBackend:
         except TimeoutError as error:
             raise Failed("request_timeout", f"no answer in {self._options.timeout_s:g} s") from error
         except (ValueError, TypeError) as error:
-            raise Refused(_one_line(error)) from error
+            kind = TooLong if says_too_long(str(error)) else Refused
+            raise kind(_one_line(error)) from error
         except RequestError:
             raise
         except Exception as error:
@@ -115,8 +117,7 @@ class VllmBackend:
     async def _generate(self, engine: Any, request: Request) -> Completion:
         from vllm import SamplingParams
 
-        text = self._render(request.prompt)
-        asked: dict[str, Any] = {"prompt": text}
+        asked: dict[str, Any] = {"prompt_token_ids": self._tokens(request)}
         if request.image is not None:
             pixels = np.ascontiguousarray(decode_rgb(request.image).transpose(2, 0, 1))  # CHW
             asked["multi_modal_data"] = {"image": pixels}
@@ -135,9 +136,22 @@ class VllmBackend:
         written, read = last.outputs[0], len(last.prompt_token_ids or ())
         return Completion(written.text, str(written.finish_reason or ""), read, len(written.token_ids))
 
-    def _render(self, prompt: Prompt) -> str:
-        if self._options.model.template != OWN_TEMPLATE:
-            return render(self._options.model.template, prompt)
+    def _tokens(self, request: Request) -> list[int]:
+        """Token ids of the prompt; of an image the place holder alone, vLLM checks its tokens itself.
+
+        Raises:
+            TooLong: nothing was sent.
+        """
+        # A model's own template writes its start token itself.
+        own = self._options.model.template == OWN_TEMPLATE
+        text = self._chat(request.prompt) if own else render(self._options.model.template, request.prompt)
+        tokens: list[int] = self._tokenizer.encode(text, add_special_tokens=not own)
+        room = int(self._engine.model_config.max_model_len) - request.sampling.max_tokens
+        if len(tokens) > room:
+            raise TooLong(f"{len(tokens)} tokens, room for {room}", room / len(tokens))
+        return tokens
+
+    def _chat(self, prompt: Prompt) -> str:
         content: Any = prompt.user
         if prompt.needs_image:
             content = [{"type": "image"}, {"type": "text", "text": prompt.user}]
@@ -155,7 +169,7 @@ class VllmBackend:
             revision=options.model.revision or None,
             trust_remote_code=False,
             tensor_parallel_size=options.tensor_parallel,
-            **{"disable_log_stats": True, **json.loads(options.engine_args)},
+            **{**_DEFAULTS, **_for_cpu(), **json.loads(options.engine_args)},
         )
         self._engine = AsyncLLM.from_engine_args(arguments)
         tokenizer = self._engine.get_tokenizer()
@@ -169,6 +183,13 @@ class VllmBackend:
             return hash_bytes("".join(hash_file(file, "xxh3_64") for file in files).encode(), "xxh3_128")
         config = self._engine.vllm_config.model_config.hf_config
         return str(getattr(config, "_commit_hash", None) or "")
+
+
+def _for_cpu() -> dict[str, Any]:
+    """On a CPU, vLLM (0.32) dies of a prompt that is read in several pieces if its request has a seed."""
+    from vllm.platforms import current_platform
+
+    return {"enable_chunked_prefill": False} if current_platform.is_cpu() else {}
 
 
 def _one_line(error: BaseException) -> str:
