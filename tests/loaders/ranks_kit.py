@@ -13,6 +13,7 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerContext
 from typing import Any
 
 from loaders.loader import Batch, CaptionLoader, DataConfig, build_loader
@@ -30,10 +31,16 @@ class World:
     nodes: int = 1
 
 
-def run_world(world: World, job: Callable[..., Any], *arguments: Any) -> list[Any]:
-    """Return what `job(*arguments)` returns on each rank, in rank order."""
+def server() -> ForkServerContext:
+    """Return what forks processes that have imported the loaders and done nothing else."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.loaders.ranks_kit"])
+    return context
+
+
+def run_world(world: World, job: Callable[..., Any], *arguments: Any) -> list[Any]:
+    """Return what `job(*arguments)` returns on each rank, in rank order."""
+    context = server()
     port = _free_port()
     pipes, processes = [], []
     for rank in range(world.ranks):
@@ -44,14 +51,14 @@ def run_world(world: World, job: Callable[..., Any], *arguments: Any) -> list[An
         pipes.append(ours)
         processes.append(process)
     try:
-        return [_receive(pipe) for pipe in pipes]
+        return [receive(pipe) for pipe in pipes]
     finally:
         for process in processes:
             process.join(5)
             process.kill()
 
 
-def _receive(pipe: Connection) -> Any:
+def receive(pipe: Connection) -> Any:
     if not pipe.poll(TIMEOUT_S):
         raise TimeoutError("a rank did not answer")
     found = pipe.recv()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import time
 from multiprocessing.connection import Connection
@@ -11,7 +10,7 @@ from pathlib import Path
 from streaming import StreamingDataset
 
 from loaders.dataset import CaptionDataset, OrderOptions
-from tests.loaders.ranks_kit import World, run_world
+from tests.loaders.ranks_kit import World, receive, run_world, server
 
 RUNS, TURNS = 4, 5
 
@@ -28,13 +27,13 @@ def _open_at(folder: str, moments: list[float], pipe: Connection) -> None:
 
 
 def test_runs_that_start_together_do_not_meet(dataset: Path) -> None:
-    fork = multiprocessing.get_context("fork")
-    moments = [time.time() + 0.5 + 0.6 * turn for turn in range(TURNS)]
-    pipes = [fork.Pipe() for _ in range(RUNS)]
-    runs = [fork.Process(target=_open_at, args=(str(dataset), moments, theirs)) for _, theirs in pipes]
+    context = server()
+    moments = [time.time() + 3 + 0.6 * turn for turn in range(TURNS)]
+    pipes = [context.Pipe() for _ in range(RUNS)]
+    runs = [context.Process(target=_open_at, args=(str(dataset), moments, theirs)) for _, theirs in pipes]
     for run in runs:
         run.start()
-    taken = [ours.recv() for ours, _ in pipes]
+    taken = [receive(ours) for ours, _ in pipes]
     for run in runs:
         run.join(20)
     for turn in zip(*taken, strict=True):
