@@ -28,6 +28,9 @@ struct Options {
   std::string pass_order;
   Limits limits;
   std::string transform = "exact";
+  std::string fit = "torchvision";
+  int shorter = 0;
+  std::string filter = "bicubic";
 };
 
 PixelType parse_dtype(const std::string& name) {
@@ -41,6 +44,27 @@ TransformMode parse_transform(const std::string& name) {
   if (name == "exact") return TransformMode::kExact;
   if (name == "fast") return TransformMode::kFast;
   throw py::value_error("transform: '" + name + "' given, expected 'exact' or 'fast'");
+}
+
+Fit parse_fit(const std::string& name) {
+  if (name == "torchvision") return Fit::kTorchvision;
+  if (name == "transformers") return Fit::kTransformers;
+  if (name == "squash") return Fit::kSquash;
+  throw py::value_error("fit: '" + name + "' given, expected 'torchvision', 'transformers' or 'squash'");
+}
+
+Filter parse_filter(const std::string& name) {
+  if (name == "bicubic") return Filter::kBicubic;
+  if (name == "bilinear") return Filter::kBilinear;
+  throw py::value_error("filter: '" + name + "' given, expected 'bicubic' or 'bilinear'");
+}
+
+int checked_shorter(int shorter, int size) {
+  if (shorter != 0 && (shorter < size || shorter > kLargestSize)) {
+    throw py::value_error("shorter: " + std::to_string(shorter) + " given, expected 0 or S to " +
+                          std::to_string(kLargestSize));
+  }
+  return shorter;
 }
 
 py::dtype storage_of(PixelType type) {
@@ -85,8 +109,10 @@ py::array_t<std::uint8_t> run_batch(const ByteSpans& images, py::array& out, con
   const PixelType type = parse_dtype(options.dtype);
   const PixelTables tables = make_tables(options);
   const int size = checked_size(out, images.size(), type);
-  const BatchSpec spec{
-      {size, type, parse_pass_order(options.pass_order), &tables}, options.limits, parse_transform(options.transform)};
+  const BatchSpec spec{{size, type, parse_pass_order(options.pass_order), &tables, parse_fit(options.fit),
+                        checked_shorter(options.shorter, size), parse_filter(options.filter)},
+                       options.limits,
+                       parse_transform(options.transform)};
   py::array_t<std::uint8_t> statuses(static_cast<py::ssize_t>(images.size()));
   const BatchOutput target{static_cast<std::uint8_t*>(out.mutable_data()),
                            reinterpret_cast<Status*>(statuses.mutable_data())};
@@ -117,9 +143,9 @@ py::array_t<std::uint8_t> train(const py::object& images, const Boxes& boxes, py
 
 py::array_t<std::uint8_t> eval(const py::object& images, py::array out, ThreadPool& pool, const std::string& dtype,
                                const Triple& mean, const Triple& std, const std::string& pass_order,
-                               const Limits& limits) {
+                               const Limits& limits, const std::string& fit, int shorter, const std::string& filter) {
   const ByteSpans spans = to_spans(images);
-  return run_batch(spans, out, {dtype, mean, std, pass_order, limits},
+  return run_batch(spans, out, {dtype, mean, std, pass_order, limits, "exact", fit, shorter, filter},
                    [&](const BatchSpec& spec, const BatchOutput& target) { eval_batch(spans, spec, pool, target); });
 }
 
@@ -137,8 +163,10 @@ void register_transform(py::module_& m) {
         "the luma and chroma of baseline JPEG before making RGB of them: close, not equal.");
   m.def("eval_batch", &eval, py::arg("images"), py::arg("out").noconvert(), py::arg("pool"), py::kw_only(),
         py::arg("dtype") = "uint8", py::arg("mean") = kMean, py::arg("std") = kStd, py::arg("pass_order") = "pillow11",
-        py::arg("limits") = Limits(),
-        "Decode, resize the shorter side to S, cut the centre, normalise into out [N, 3, S, S]; returns status.");
+        py::arg("limits") = Limits(), py::arg("fit") = "torchvision", py::arg("shorter") = 0,
+        py::arg("filter") = "bicubic",
+        "Decode, resize the shorter side to `shorter` (0: S), cut the centre, normalise into out [N, 3, S, S]; returns "
+        "status. fit 'transformers' rounds the place of the cut down, 'squash' resizes both sides to S.");
 }
 
 }  // namespace veclip::bindings

@@ -59,10 +59,10 @@ void eval_batch(const ByteSpans& images, const BatchSpec& spec, ThreadPool& pool
   run_batch(
       images, spec, pool, out,
       [&](std::size_t, const JpegFrame& frame, StreamScratch& scratch, void* slot) {
-        return stream_centre_crop(frame, to, scratch, slot);
+        return stream_fit(frame, to, scratch, slot);
       },
       [&](std::size_t, const ImageView& image, ResizeScratch& scratch, void* slot) {
-        return resize_and_centre_crop(image, to, scratch, slot);
+        return resize_and_fit(image, to, scratch, slot);
       });
 }
 

@@ -46,10 +46,8 @@ void vertical_first(const ImageView& in, const Passes& passes, ResizeScratch& sc
 
 void run(const ImageView& in, const ResizeWindow& window, PassOrder order, ResizeScratch& scratch, RowSink& sink) {
   const Kernels& kernels = current_kernels();
-  const Axis across{in.width, window.full_width, window.left, window.width};
-  const Axis down{in.height, window.full_height, window.top, window.height};
-  const Passes passes{kernels, get_pass(kernels, Direction::kHorizontal, across),
-                      get_pass(kernels, Direction::kVertical, down)};
+  const Passes passes{kernels, get_pass(kernels, Direction::kHorizontal, window.across(in.width)),
+                      get_pass(kernels, Direction::kVertical, window.down(in.height))};
   grow(scratch.row, static_cast<std::size_t>(window.width) * kChannels);
   grow(scratch.copy, horizontal_scratch(in.width));
   const auto pipeline = vertical_comes_first(in.width, in.height, window, order) ? vertical_first : horizontal_first;

@@ -1,8 +1,9 @@
-// Bicubic, antialiased, separable resampling, bit for bit as Pillow's Image.resize(..., BICUBIC) computes it.
+// Antialiased, separable resampling, bit for bit as Pillow's Image.resize computes it.
 #pragma once
 
 #include <vector>
 
+#include "image/resample_table.hpp"
 #include "image/types.hpp"
 
 namespace veclip {
@@ -13,7 +14,7 @@ enum class PassOrder {
   kPillow13,  // vertical first where that saves work (python-pillow/Pillow#9549)
 };
 
-// Resizes the whole of `in` to out_w x out_h. kBadArgument for sides < 1. `in` must not be a view of `out`.
+// Resizes the whole of `in` to out_w x out_h (bicubic). kBadArgument for sides < 1. `in` must not be a view of `out`.
 Status resize_rgb(const ImageView& in, int out_w, int out_h, PassOrder order, RgbImage& out);
 
 // A resize of which only a rectangle is wanted: its pixels are those of the whole result, the rest is not computed.
@@ -24,6 +25,14 @@ struct ResizeWindow {
   int top = 0;
   int width = 0;
   int height = 0;
+  Filter filter = Filter::kBicubic;
+
+  Axis across(int in_width) const noexcept {
+    return {.in = in_width, .out = full_width, .first = left, .count = width, .filter = filter};
+  }
+  Axis down(int in_height) const noexcept {
+    return {.in = in_height, .out = full_height, .first = top, .count = height, .filter = filter};
+  }
 };
 
 // Receives the rows of a result from top to bottom.

@@ -40,7 +40,8 @@ struct KeyHash {
   std::size_t operator()(const Key& key) const noexcept {
     std::size_t hash = std::hash<const void*>{}(key.kernels) + static_cast<std::size_t>(key.direction);
     const Axis& axis = key.axis;
-    for (const int part : {axis.in, axis.out, axis.first, axis.count, axis.pixels, axis.lead}) {
+    for (const int part :
+         {axis.in, axis.out, axis.first, axis.count, axis.pixels, axis.lead, static_cast<int>(axis.filter)}) {
       hash = hash * 1'000'003 + static_cast<std::size_t>(part);
     }
     return hash;

@@ -8,9 +8,8 @@ constexpr std::size_t kRowsAtOnce = 16;  // that stay in the first cache until t
 
 Passes make_passes(const RowResizer::Size& in, const ResizeWindow& window) {
   const Kernels& kernels = current_kernels();
-  return {kernels,
-          get_pass(kernels, Direction::kAcrossPlanes, {in.width, window.full_width, window.left, window.width}),
-          get_pass(kernels, Direction::kVertical, {in.height, window.full_height, window.top, window.height})};
+  return {kernels, get_pass(kernels, Direction::kAcrossPlanes, window.across(in.width)),
+          get_pass(kernels, Direction::kVertical, window.down(in.height))};
 }
 
 // Vectors read past a row's end, and a row's begin should not share a cache line with another's.

@@ -8,8 +8,6 @@ namespace veclip {
 
 namespace {
 
-constexpr double kBicubicSupport = 2.0;
-
 // Keys' cubic with a = -0.5, in the order of operations that Pillow uses: the
 // doubles must be the same.
 double bicubic(double x) noexcept {
@@ -18,6 +16,21 @@ double bicubic(double x) noexcept {
   if (x < 1.0) return ((a + 2.0) * x - (a + 3.0)) * x * x + 1;
   if (x < 2.0) return (((x - 5) * x + 8) * x - 4) * a;
   return 0.0;
+}
+
+double bilinear(double x) noexcept {
+  if (x < 0.0) x = -x;
+  return x < 1.0 ? 1.0 - x : 0.0;
+}
+
+// A filter, and how far it reaches to each side.
+struct Shape {
+  double (*value)(double) noexcept;
+  double support;
+};
+
+constexpr Shape shape_of(Filter filter) noexcept {
+  return filter == Filter::kBicubic ? Shape{bicubic, 2.0} : Shape{bilinear, 1.0};
 }
 
 std::int32_t to_fixed(double weight) noexcept {
@@ -35,14 +48,15 @@ struct Window {
     const double scale = static_cast<double>(axis.in) / axis.out;
     const double filter_scale = std::max(scale, 1.0);
     const double inverse = 1.0 / filter_scale;
-    const double support = kBicubicSupport * filter_scale;
+    const Shape shape = shape_of(axis.filter);
+    const double support = shape.support * filter_scale;
     const double centre = (out_index + 0.5) * scale;
     start = std::max(0, static_cast<int>(centre - support + 0.5));
     const int end = std::min(axis.in, static_cast<int>(centre + support + 0.5));
     double sum = 0.0;
     weights.clear();
     for (int x = start; x < end; ++x) {
-      weights.push_back(bicubic((x - centre + 0.5) * inverse));
+      weights.push_back(shape.value((x - centre + 0.5) * inverse));
       sum += weights.back();
     }
     if (sum == 0.0) return;

@@ -7,6 +7,9 @@
 
 namespace veclip {
 
+// Pillow's filters by these names.
+enum class Filter { kBicubic, kBilinear };
+
 // Resampling `in` samples to `out` samples, of which only [first, first +
 // count) are wanted.
 struct Axis {
@@ -19,6 +22,7 @@ struct Axis {
   // goes from samples to results at once.
   int pixels = 0;
   int lead = 0;
+  Filter filter = Filter::kBicubic;
 
   bool is_identity() const noexcept { return in == out && pixels == 0; }
   friend bool operator==(const Axis&, const Axis&) = default;

@@ -99,25 +99,30 @@ Status crop_and_resize(const ImageView& in, const Box& box, const TransformSpec&
   return resize_into(cut, {spec.size, spec.size, 0, 0, spec.size, spec.size}, spec, scratch, slot);
 }
 
-Status centre_window(int width, int height, int size, ResizeWindow& out) noexcept {
+Status eval_window(int width, int height, const TransformSpec& spec, ResizeWindow& out) noexcept {
+  const int size = spec.size;
+  const std::int64_t target = spec.shorter == 0 ? size : spec.shorter;
+  if (width < 1 || height < 1 || target < size) return Status::kBadArgument;
+  if (spec.fit == Fit::kSquash) {
+    out = {size, size, 0, 0, size, size, spec.filter};
+    return Status::kOk;
+  }
   const bool wide = width > height;
-  const std::int64_t longer = wide ? width : height;
-  const std::int64_t shorter = wide ? height : width;
-  if (shorter < 1) return Status::kBadArgument;
   // int(size * long / short), whose division Python makes in double.
-  const double exact = static_cast<double>(size * longer) / static_cast<double>(shorter);
+  const double exact =
+      static_cast<double>(target * (wide ? width : height)) / static_cast<double>(wide ? height : width);
   if (exact > std::numeric_limits<int>::max() / 2) return Status::kBadArgument;
   const int long_side = static_cast<int>(exact);
-  const int full_width = wide ? long_side : size;
-  const int full_height = wide ? size : long_side;
-  out = {full_width, full_height, half_to_even(full_width - size), half_to_even(full_height - size), size, size};
+  const int full_width = wide ? long_side : static_cast<int>(target);
+  const int full_height = wide ? static_cast<int>(target) : long_side;
+  const auto half = [&](int n) { return spec.fit == Fit::kTransformers ? n / 2 : half_to_even(n); };
+  out = {full_width, full_height, half(full_width - size), half(full_height - size), size, size, spec.filter};
   return Status::kOk;
 }
 
-Status resize_and_centre_crop(const ImageView& in, const TransformSpec& spec, ResizeScratch& scratch,
-                              void* slot) noexcept {
+Status resize_and_fit(const ImageView& in, const TransformSpec& spec, ResizeScratch& scratch, void* slot) noexcept {
   ResizeWindow window;
-  if (const Status status = centre_window(in.width, in.height, spec.size, window); status != Status::kOk) return status;
+  if (const Status status = eval_window(in.width, in.height, spec, window); status != Status::kOk) return status;
   return resize_into(in, window, spec, scratch, slot);
 }
 

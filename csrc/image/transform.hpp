@@ -1,4 +1,4 @@
-// CLIP's two image transforms as torchvision runs them on PIL images, into one [3, size, size] slot.
+// CLIP's image transforms as torchvision and transformers run them on PIL images, into one [3, size, size] slot.
 #pragma once
 
 #include <array>
@@ -35,11 +35,20 @@ class PixelTables {
   std::array<std::array<std::uint16_t, 256>, kChannels> bfloat16_;
 };
 
+// How the evaluation transform makes a square of a whole image: the shorter side becomes `shorter` and the centre is
+// cut out, its place rounded as torchvision does (halves to even) or as transformers does (down); or both sides become
+// `size`.
+enum class Fit { kTorchvision, kTransformers, kSquash };
+
 struct TransformSpec {
   int size = 224;
   PixelType type = PixelType::kUint8;
   PassOrder order = PassOrder::kPillow11;
   const PixelTables* tables = nullptr;  // not needed for kUint8
+  // Of the evaluation transform:
+  Fit fit = Fit::kTorchvision;
+  int shorter = 0;  // 0 for `size`
+  Filter filter = Filter::kBicubic;
 
   std::size_t slot_bytes() const noexcept {
     return kChannels * static_cast<std::size_t>(size) * static_cast<std::size_t>(size) * pixel_bytes(type);
@@ -57,12 +66,11 @@ Status with_slot_sink(const TransformSpec& spec, void* slot, const std::function
 Status crop_and_resize(const ImageView& in, const Box& box, const TransformSpec& spec, ResizeScratch& scratch,
                        void* slot) noexcept;
 
-// The window of the whole image that torchvision's Resize(size) + CenterCrop(size) gives: the shorter side becomes
-// `size`. kBadArgument where the longer one would be absurd.
-Status centre_window(int width, int height, int size, ResizeWindow& out) noexcept;
+// The window of the whole image that `spec.fit` asks for. kBadArgument where the longer side would be absurd, or
+// where there is less than `size` to cut out.
+Status eval_window(int width, int height, const TransformSpec& spec, ResizeWindow& out) noexcept;
 
-// torchvision's Resize(size) + CenterCrop(size).
-Status resize_and_centre_crop(const ImageView& in, const TransformSpec& spec, ResizeScratch& scratch,
-                              void* slot) noexcept;
+// The evaluation transform.
+Status resize_and_fit(const ImageView& in, const TransformSpec& spec, ResizeScratch& scratch, void* slot) noexcept;
 
 }  // namespace veclip

@@ -32,10 +32,9 @@ bool stream_crop(const JpegFrame& frame, const Box& box, const TransformSpec& sp
   return stream(frame, box, {spec.size, spec.size, 0, 0, spec.size, spec.size}, spec, scratch, slot);
 }
 
-bool stream_centre_crop(const JpegFrame& frame, const TransformSpec& spec, StreamScratch& scratch,
-                        void* slot) noexcept {
+bool stream_fit(const JpegFrame& frame, const TransformSpec& spec, StreamScratch& scratch, void* slot) noexcept {
   ResizeWindow window;
-  if (centre_window(frame.width, frame.height, spec.size, window) != Status::kOk) return false;
+  if (eval_window(frame.width, frame.height, spec, window) != Status::kOk) return false;
   return stream(frame, {0, 0, frame.width, frame.height}, window, spec, scratch, slot);
 }
 

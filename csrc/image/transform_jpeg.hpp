@@ -12,11 +12,11 @@ struct StreamScratch {
   std::array<std::vector<std::uint8_t>, 3> planes;  // fast mode: each component after the first pass
 };
 
-// As crop_and_resize and resize_and_centre_crop on the decoded image. False where our decoder gives up, or the box or
+// As crop_and_resize and resize_and_fit on the decoded image. False where our decoder gives up, or the box or
 // size is not possible: the slot may have been written to, and the way over decode_rgb has the last word.
 bool stream_crop(const JpegFrame& frame, const Box& box, const TransformSpec& spec, StreamScratch& scratch,
                  void* slot) noexcept;
-bool stream_centre_crop(const JpegFrame& frame, const TransformSpec& spec, StreamScratch& scratch, void* slot) noexcept;
+bool stream_fit(const JpegFrame& frame, const TransformSpec& spec, StreamScratch& scratch, void* slot) noexcept;
 
 // The fast mode of the training transform: luma and chroma are cropped and resized in their own resolution and turned
 // into RGB afterwards. Chroma's smooth upsampling is part of its weights, so that only rounding and clipping differ

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from engine.build.card import meaning
 from engine.build.finish import Totals
-from engine.build.run import Result, Status
+from engine.build.run import Result
+from engine.build.units import Status
 from engine.captions.join import Coverage
 from engine.ui import ProgressLine, bar, count_of, duration, size, table
 
@@ -59,11 +60,13 @@ def summary(result: Result, out: Path, seconds: float) -> str:
     return "\n".join([table(_rows(result.totals)), f"{out}: finished in {duration(seconds)} ({speed})"])
 
 
-def _coverage(found: Coverage) -> tuple[str, str]:
-    return f"{found.matched:,}", (
+def coverage_row(source: str, found: Coverage) -> tuple[str, str, str]:
+    """How the captions of a ledger source met the samples."""
+    meaning = (
         f"samples matched by the ledgers, {found.missing:,} missing; {found.extra:,} captions extra, "
         f"{found.conflicting:,} conflicting"
     )
+    return f"  {source}", f"{found.matched:,}", meaning
 
 
 def _rows(totals: Totals) -> list[tuple[str, ...]]:
@@ -80,7 +83,7 @@ def _rows(totals: Totals) -> list[tuple[str, ...]]:
     rows += [(f"  {code}", f"{n:,}", meaning(code)) for code, n in sorted(counts.rejected_by_code.items())]
     for source, n in contents.captions.items():
         rows.append((source, f"{n:,}", f"captions of {contents.samples_with[source]:,} samples"))
-    rows += [(f"  {source}", *_coverage(found)) for source, found in totals.coverage.items()]
+    rows += [coverage_row(source, found) for source, found in totals.coverage.items()]
     dropped = sorted(counts.dropped_captions_by_code.items())
     rows += [(f"  {code}", f"{n:,}", f"captions: {meaning(code)}") for code, n in dropped]
     return rows

@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from engine.build.budget import Budget, BudgetWatch
-from engine.build.card import meaning
+from engine.build.budget import Budget
 from engine.build.dedup import KeySet, find_duplicates
 from engine.build.difference import require_same
 from engine.build.finish import Totals, finish, read_dataset_json
 from engine.build.images import prepare_options
 from engine.build.inputs import describe_units, version_of
-from engine.build.job import Counts, Job, Task
+from engine.build.job import Job, Task
 from engine.build.options import BuildOptions
 from engine.build.samples import COLUMNS, cached_tokenizer
 from engine.build.state import STATE, State, build_lock
 from engine.build.unit import pack_unit
+from engine.build.units import Show, Units
 from engine.captions.join import JoinedSource
 from engine.errors import UserError
-from engine.executors import Finished, open_executor
+from engine.executors import open_executor
 from engine.numbers import cores
 from engine.shards.index import INDEX_NAME
 from engine.shards.mds_writer import make_layout
 from engine.sources import Source
-from engine.ui import table
 
 
 @dataclass(frozen=True)
@@ -41,16 +39,6 @@ class RunOptions:
 
 
 @dataclass(frozen=True)
-class Status:
-    """What a progress line can show."""
-
-    phase: str
-    units: int
-    units_done: int
-    counts: Counts
-
-
-@dataclass(frozen=True)
 class Result:
     """How a build ended: `totals` is None if the dataset was finished before."""
 
@@ -59,9 +47,7 @@ class Result:
     units_before: int
 
 
-def build(
-    source: Source, options: BuildOptions, run: RunOptions, show: Callable[[Status], None] = lambda _: None
-) -> Result:
+def build(source: Source, options: BuildOptions, run: RunOptions, show: Show = lambda _: None) -> Result:
     """Makes a dataset of a source, or goes on where an earlier run stopped.
 
     Args:
@@ -92,9 +78,9 @@ def build(
         captions = source.build() if isinstance(source, JoinedSource) else {}
         threads = max(1, cores() // min(run.workers, len(tasks)))
         job = Job(run.out, source, options, plan["has_scores"], threads)
-        builder = _Builder(job, run, state, show)
-        before = builder.pack(tasks)
-        tasks = builder.remove_duplicates(tasks)
+        units = Units(pack_unit, job, lambda: open_executor(run.executor, run.workers), run.budget, show)
+        before = units.go_on("packing", tasks, state.receipt)
+        tasks = _remove_duplicates(units, state, tasks)
         return Result(finish(state, tasks, plan, captions), len(tasks), before)
 
 
@@ -125,70 +111,23 @@ def make_plan(source: Source, options: BuildOptions, tasks: Sequence[Task]) -> d
     }
 
 
-class _Builder:
-    def __init__(self, job: Job, run: RunOptions, state: State, show: Callable[[Status], None]) -> None:
-        self._job, self._run, self._state, self._show = job, run, state, show
+def _remove_duplicates(units: Units, state: State, tasks: Sequence[Task]) -> list[Task]:
+    """Second phase: packs units with keys of earlier ones again; returns all tasks as they count."""
+    known = state.duplicates()
+    duplicates = known if known is not None else _find_duplicates(state, tasks)
+    tasks = [replace(task, dedupe=task.folder in duplicates) for task in tasks]
+    again = [task for task in tasks if task.dedupe and state.receipt(task) is None]
+    units.run("removing duplicates", again, {})
+    return tasks
 
-    def pack(self, tasks: Sequence[Task]) -> int:
-        """First phase; returns how many units an earlier run had packed."""
-        watch = BudgetWatch(self._run.budget, len(tasks))
-        done: dict[int, Counts] = {}
-        for task in tasks:
-            receipt = self._state.receipt(task)
-            if receipt is not None:
-                done[task.index] = receipt.counts
-                self._judge(watch.report(task.index, receipt.steps, finished=True), done)
-        before = len(done)
-        self._work("packing", [task for task in tasks if task.index not in done], done, watch)
-        return before
 
-    def remove_duplicates(self, tasks: Sequence[Task]) -> list[Task]:
-        """Second phase: packs units with keys of earlier ones again; returns all tasks as they count."""
-        known = self._state.duplicates()
-        duplicates = known if known is not None else self._find_duplicates(tasks)
-        tasks = [replace(task, dedupe=task.folder in duplicates) for task in tasks]
-        again = [task for task in tasks if task.dedupe and self._state.receipt(task) is None]
-        self._work("removing duplicates", again, {}, None)
-        return tasks
-
-    def _find_duplicates(self, tasks: Sequence[Task]) -> dict[str, int]:
-        found = find_duplicates([self._state.keys_path(task) for task in tasks])
-        for index, keys in found.items():
-            KeySet(keys).commit(self._state.excluded(tasks[index]))
-        duplicates = {tasks[index].folder: len(keys) for index, keys in sorted(found.items())}
-        self._state.commit_duplicates(duplicates)
-        return duplicates
-
-    def _work(
-        self, phase: str, tasks: Sequence[Task], counts: dict[int, Counts], watch: BudgetWatch | None
-    ) -> None:
-        if not tasks:
-            return
-        units, finished = len(tasks) + len(counts), len(counts)
-        events = open_executor(self._run.executor, self._run.workers).run(pack_unit, self._job, tasks)
-        with closing(events):
-            for event in events:
-                index = tasks[event.index].index
-                if isinstance(event, Finished):
-                    finished += 1
-                else:
-                    counts[index] = event.report
-                latest = counts[index]
-                if watch is not None:
-                    step = (latest.seen, latest.failures)
-                    self._judge(watch.report(index, [step], isinstance(event, Finished)), counts)
-                self._show(Status(phase, units, finished, _sum(counts)))
-
-    def _judge(self, exceeded: bool, done: Mapping[int, Counts]) -> None:
-        if not exceeded:
-            return
-        counts = _sum(done)
-        codes = sorted(counts.rejected_by_code.items(), key=lambda item: (-item[1], item[0]))
-        raise UserError(
-            f"too many samples failed: {counts.failures:,} of {counts.seen:,}; --max-failures allows "
-            f"{self._run.budget}\n{table([(code, f'{n:,}', meaning(code)) for code, n in codes])}\n"
-            "  what is packed is kept: the same command with a larger --max-failures goes on from here"
-        )
+def _find_duplicates(state: State, tasks: Sequence[Task]) -> dict[str, int]:
+    found = find_duplicates([state.keys_path(task) for task in tasks])
+    for index, keys in found.items():
+        KeySet(keys).commit(state.excluded(tasks[index]))
+    duplicates = {tasks[index].folder: len(keys) for index, keys in sorted(found.items())}
+    state.commit_duplicates(duplicates)
+    return duplicates
 
 
 def _is_finished(out: Path, plan: Mapping[str, Any]) -> bool:
@@ -212,10 +151,3 @@ def _refuse_foreign(out: Path) -> None:
     names = sorted(path.name for path in out.iterdir()) if out.exists() else []
     if names and STATE not in names:
         raise UserError(f"{out}: holds {names[0]} and no unfinished build; name an empty folder as --out")
-
-
-def _sum(counts: Mapping[int, Counts]) -> Counts:
-    total = Counts()
-    for unit in counts.values():
-        total.add(unit)
-    return total

@@ -10,7 +10,7 @@ stays bounded however many rows there are.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -18,16 +18,14 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.captions.ledger import LedgerSource, read_part
-from engine.native import hash_bytes
+from engine.captions.ledger import LedgerSource
+from engine.captions.parts import read_part
+from engine.captions.tables import Rows, in_order, key_hash, mapped, same_as_next, sort_table
 
 ROW = np.dtype(
     [("high", "<u8"), ("low", "<u8"), ("content", "<u8"), ("at", "<u8"), ("bytes", "<u4"), ("rank", "<u4")]
 )
-ROWS_AT_ONCE = 4_000_000  # 160 MB, about 600 MB while they are sorted
 _COLUMNS = ("key", "content_hash", "text")
-
-Rows = NDArray[np.void]
 
 
 @dataclass(frozen=True)
@@ -69,13 +67,13 @@ class CaptionIndex:
 
     def __init__(self, folder: Path) -> None:
         """Maps the files."""
-        self._high = _mapped(folder / "high.bin", np.dtype("<u8"))
-        self._rows = _mapped(folder / "rows.bin", ROW)
-        self._texts = _mapped(folder / "texts.bin", np.dtype("u1"))
+        self._high = mapped(folder / "high.bin", np.dtype("<u8"))
+        self._rows = mapped(folder / "rows.bin", ROW)
+        self._texts = mapped(folder / "texts.bin", np.dtype("u1"))
 
     def find(self, keys: Sequence[str]) -> list[Found | None]:
         """The caption of every key, None where there is none."""
-        hashes = [_key_hash(key) for key in keys]
+        hashes = [key_hash(key) for key in keys]
         first = np.searchsorted(self._high, np.array([high for high, _ in hashes], np.uint64))
         return [self._at(int(at), *key) for at, key in zip(first, hashes, strict=True)]
 
@@ -102,49 +100,31 @@ def _append(part: Path, rank: int, rows: BinaryIO, texts: BinaryIO) -> None:
         for key, content_hash, text in zip(*columns, strict=True):
             if text:
                 data = text.encode()
-                high, low = _key_hash(key)
+                high, low = key_hash(key)
                 found.append((high, low, content_bits(content_hash), texts.tell(), len(data), rank))
                 texts.write(data)
         rows.write(np.array(found, ROW).tobytes())
 
 
-def _key_hash(key: str) -> tuple[int, int]:
-    digest = hash_bytes(key.encode(), "xxh3_128")
-    return int(digest[:16], 16), int(digest[16:], 16)
-
-
 def _sort(folder: Path, unsorted: Path) -> IndexCounts:
-    rows, texts = _mapped(unsorted, ROW), _mapped(folder / "texts.bin", np.dtype("u1"))
-    keys = conflicting = 0
-    with (folder / "high.bin").open("wb") as high, (folder / "rows.bin").open("wb") as out:
-        for part in _ranges(rows):
-            last, differing = _last_of_each(part, texts)
-            keys, conflicting = keys + len(last), conflicting + differing
-            high.write(last["high"].tobytes())
-            out.write(last.tobytes())
-    return IndexCounts(keys, conflicting)
+    texts = mapped(folder / "texts.bin", np.dtype("u1"))
+    conflicting = 0
 
+    def choose(rows: Rows) -> Rows:
+        nonlocal conflicting
+        last, differing = _last_of_each(rows, texts)
+        conflicting += differing
+        return last
 
-def _ranges(rows: Rows) -> Iterator[Rows]:
-    count = 1 << max(0, (len(rows) // ROWS_AT_ONCE).bit_length())
-    if count == 1:
-        return (yield np.array(rows))
-    width = (1 << 64) // count
-    for at in range(count):
-        inside = [chunk[chunk["high"] // np.uint64(width) == at] for chunk in _chunks(rows)]
-        yield np.concatenate(inside)
-
-
-def _chunks(rows: Rows) -> Iterable[Rows]:
-    return (np.array(rows[at : at + ROWS_AT_ONCE]) for at in range(0, len(rows), ROWS_AT_ONCE))
+    return IndexCounts(sort_table(folder, unsorted, ROW, choose), conflicting)
 
 
 def _last_of_each(rows: Rows, texts: NDArray[np.uint8]) -> tuple[Rows, int]:
     """The row of the last ledger for every key, sorted, and the number of keys whose texts differ."""
-    rows = rows[np.lexsort((rows["rank"], rows["low"], rows["high"]))]
+    rows = in_order(rows)
     if len(rows) == 0:
         return rows, 0
-    same = (rows["high"][1:] == rows["high"][:-1]) & (rows["low"][1:] == rows["low"][:-1])
+    same = same_as_next(rows)
     differing = set()
     for at in np.flatnonzero(same):
         if _bytes(rows[at], texts) != _bytes(rows[at + 1], texts):
@@ -155,9 +135,3 @@ def _last_of_each(rows: Rows, texts: NDArray[np.uint8]) -> tuple[Rows, int]:
 def _bytes(row: Any, texts: NDArray[np.uint8]) -> bytes:
     start = int(row["at"])
     return texts[start : start + int(row["bytes"])].tobytes()
-
-
-def _mapped(path: Path, dtype: np.dtype[Any]) -> NDArray[Any]:
-    if path.stat().st_size == 0:
-        return np.empty(0, dtype)
-    return np.memmap(path, dtype, mode="r")

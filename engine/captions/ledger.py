@@ -11,22 +11,19 @@ Each source has its own folder, so a later run adds sources without touching ear
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from engine.captions.parts import PartWriter, check_parts, read_part
+from engine.captions.scores import has_scores
 from engine.errors import UserError
-from engine.native import hash_file
-from engine.parquet_file import ParquetFile
 
 LEDGER_NAME = "ledger.json"
 LEDGER_FORMAT = "veclip-captions/1"
-ROWS_PER_GROUP = 16_384
 FALLBACKS = ("", "vec_alone", "vec", "alttext", "none")
 """What a text is if not what was asked for: written from VeC alone, VeC itself, AltText itself, nothing."""
 
@@ -78,58 +75,13 @@ _TYPES = {"seed": pa.int64(), "attempts": pa.int16(), "alttext_cut": pa.bool_()}
 _TYPES |= {"prompt_tokens": pa.int32(), "completion_tokens": pa.int32()}
 SCHEMA = pa.schema([(name, _TYPES.get(name, pa.string())) for name in LedgerRow.__dataclass_fields__])
 
-_VALUES = attrgetter(*SCHEMA.names)
 
-
-class LedgerWriter:
-    """One part of a ledger; appears whole or not at all, every page with a checksum."""
+class LedgerWriter(PartWriter[LedgerRow]):
+    """One part of a source."""
 
     def __init__(self, path: Path) -> None:
         """Starts a temporary file beside `path`."""
-        self._file = ParquetFile(path, SCHEMA, write_page_checksum=True)
-        self._rows: list[LedgerRow] = []
-
-    def __enter__(self) -> LedgerWriter:
-        """The writer itself."""
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Commits the file, or removes it after an error."""
-        if kind is not None:
-            return self._file.abandon()
-        try:
-            self._flush()
-        except BaseException:
-            self._file.abandon()
-            raise
-        self._file.commit()
-
-    def add(self, row: LedgerRow) -> None:
-        """Adds one row."""
-        self._rows.append(row)
-        if len(self._rows) == ROWS_PER_GROUP:
-            self._flush()
-
-    def _flush(self) -> None:
-        if self._rows:
-            columns = zip(*map(_VALUES, self._rows), strict=True)
-            self._file.write(
-                [pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)]
-            )
-            self._rows = []
-
-
-def read_part(path: Path, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-    """Record batches of one part; every page's checksum is compared.
-
-    Raises:
-        UserError: the file is damaged, or no part of a ledger.
-    """
-    try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            yield from file.iter_batches(columns=list(columns) if columns else None)
-    except (OSError, pa.ArrowException) as error:
-        raise UserError(f"{path}: cannot be read as part of a caption ledger ({error})") from error
+        super().__init__(path, SCHEMA)
 
 
 def read_rows(path: Path) -> Iterator[LedgerRow]:
@@ -164,13 +116,13 @@ def source_folder(ledger: Path, source: str) -> Path:
 
 
 def open_ledger(ledger: Path) -> list[LedgerSource]:
-    """All finished sources of a ledger, in order of their names.
+    """All finished sources of a ledger, in order of their names; none where it holds scores alone.
 
     Raises:
         UserError: there is none, or a part that `ledger.json` names is missing.
     """
     found = [_open_source(path) for path in sorted(ledger.glob(f"**/{LEDGER_NAME}"))]
-    if not found:
+    if not found and not has_scores(ledger):
         raise UserError(
             f"{ledger}: holds no finished captions; expected a folder that python -m engine.recaption made"
         )
@@ -203,19 +155,5 @@ def read_metadata(path: Path) -> dict[str, Any]:
 
 def _open_source(path: Path) -> LedgerSource:
     metadata = read_metadata(path)
-    parts = []
-    for part in metadata["parts"]:
-        file = path.parent / str(part["file"])
-        found = file.stat().st_size if file.is_file() else None
-        if found != part["bytes"]:
-            size = "missing" if found is None else f"{found:,} bytes"
-            raise UserError(f"{file}: {size}, but {path.name} says {part['bytes']:,} bytes; fetch it again")
-        parts.append(file)
-    return LedgerSource(str(metadata["source"]), tuple(parts), metadata)
-
-
-def describe_part(part: Path) -> dict[str, Any]:
-    """What `ledger.json` says of a part."""
-    rows = pq.read_metadata(part).num_rows
-    digest = hash_file(part, "xxh3_128")
-    return {"file": part.name, "rows": rows, "bytes": part.stat().st_size, "xxh3_128": digest}
+    parts = check_parts(path, metadata["parts"])
+    return LedgerSource(str(metadata["source"]), parts, metadata)

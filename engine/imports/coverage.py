@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.captions.ledger import LedgerSource, read_part
+from engine.captions.ledger import LedgerSource
+from engine.captions.parts import read_part
 from engine.errors import UserError
 from engine.native import key_hashes
 from engine.shards.reader import MdsDataset

@@ -17,9 +17,9 @@ from engine.captions.ledger import (
     LEDGER_NAME,
     LedgerRow,
     LedgerWriter,
-    describe_part,
     source_folder,
 )
+from engine.captions.parts import describe_part
 from engine.errors import UserError
 from engine.imports.seen import SeenKeys
 from engine.native import commit_file

@@ -194,4 +194,7 @@ def eval_batch(
     std: Triple = ...,
     pass_order: str = "pillow11",
     limits: Limits = ...,
+    fit: str = "torchvision",
+    shorter: int = 0,
+    filter: str = "bicubic",
 ) -> NDArray[np.uint8]: ...

@@ -9,7 +9,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from engine.captions.ledger import LedgerSource, read_part
+from engine.captions.ledger import LedgerSource
+from engine.captions.parts import read_part
 from engine.page.model import PageCaption, PageSample
 
 Found = Mapping[str, Sequence[PageCaption]]

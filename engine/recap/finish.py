@@ -11,7 +11,8 @@ from engine.build.finish import REJECTS_NAME
 from engine.build.job import Task
 from engine.build.rejects import RejectWriter, merge_rejects, read_rejects
 from engine.build.state import State
-from engine.captions.ledger import LEDGER_FORMAT, LEDGER_NAME, LedgerWriter, describe_part, read_rows
+from engine.captions.ledger import LEDGER_FORMAT, LEDGER_NAME, LedgerWriter, read_rows
+from engine.captions.parts import describe_part
 from engine.errors import UserError
 from engine.native import commit_file
 from engine.recap.counts import Counts

@@ -13,7 +13,7 @@ from engine.build.budget import Budget
 from engine.build.options import BuildOptions
 from engine.build.run import RunOptions, build
 from engine.build.samples import content_hash
-from engine.captions import index
+from engine.captions import tables
 from engine.captions.index import CaptionIndex, Found, build_index
 from engine.captions.ledger import (
     LEDGER_FORMAT,
@@ -21,9 +21,9 @@ from engine.captions.ledger import (
     LedgerRow,
     LedgerSource,
     LedgerWriter,
-    describe_part,
     open_sources,
 )
+from engine.captions.parts import describe_part
 from engine.errors import UserError
 from engine.native import commit_file
 from engine.records import Record
@@ -126,7 +126,7 @@ def test_a_moved_ledger_is_the_same_and_another_one_is_not(tars: Path, tmp_path:
 def test_the_table_finds_every_key_and_no_other(
     tmp_path: Path, rows_at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(index, "ROWS_AT_ONCE", rows_at_once)
+    monkeypatch.setattr(tables, "ROWS_AT_ONCE", rows_at_once)
     keys = [f"http://host/{n}.jpg" for n in range(200)]
     first = write_ledger(tmp_path / "a", [row(key, f"first {key}", "0" * 15 + "1" * 17) for key in keys])
     second = write_ledger(tmp_path / "b", [row(key, f"second {key}") for key in keys[:50]] + [row("x", None)])

@@ -12,7 +12,7 @@ from build_corpus import build_dataset, make_tars
 from engine import ui
 from engine.build.job import Counts
 from engine.build.report import ProgressReport, summary
-from engine.build.run import Status
+from engine.build.units import Status
 
 
 class Terminal(io.StringIO):

@@ -96,6 +96,43 @@ def test_eval_at_the_edges(size: tuple[int, int]) -> None:
     assert np.array_equal(evaluate(image, 224), reference(expected, "uint8"))
 
 
+SIZES = [(224, 224), (224, 227), (303, 224), (640, 427), (427, 643), (50, 71), (1, 90)]
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("name", ["bicubic", "bilinear"])
+@pytest.mark.parametrize("as_jpeg", [False, True])
+def test_other_fits_and_filters(size: tuple[int, int], name: str, as_jpeg: bool) -> None:
+    """A larger shorter side, both sides squeezed, transformers' rounding; from files that are decoded in rows too."""
+    mode = transforms.InterpolationMode(name)
+    file = io.BytesIO()
+    noise(*size).save(file, "jpeg" if as_jpeg else "png")
+    image = Image.open(file).convert("RGB")
+
+    def got(**options: object) -> NDArray[np.uint8]:
+        out = slot(64, "uint8")
+        status = native.eval_batch([file.getvalue()], out, POOL, pass_order=ORDER, filter=name, **options)  # type: ignore[arg-type]
+        assert status.tolist() == [native.Status.OK]
+        return np.asarray(out[0], np.uint8)
+
+    def wanted(image: Image.Image) -> NDArray[np.uint8]:
+        return np.asarray(image).transpose(2, 0, 1)
+
+    resized = transforms.Resize(73, mode)(image)
+    assert np.array_equal(got(shorter=73), wanted(transforms.CenterCrop(64)(resized)))
+    assert np.array_equal(got(fit="squash"), wanted(transforms.Resize((64, 64), mode)(image)))
+    left, top = (resized.width - 64) // 2, (resized.height - 64) // 2
+    assert np.array_equal(
+        got(fit="transformers", shorter=73), wanted(resized.crop((left, top, left + 64, top + 64)))
+    )
+
+
+@pytest.mark.parametrize("options", [{"fit": "stretch"}, {"filter": "box"}, {"shorter": 15}, {"shorter": -1}])
+def test_a_fit_that_means_nothing_is_refused(options: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=next(iter(options))):
+        native.eval_batch([png(noise(20, 20))], slot(16, "uint8"), POOL, **options)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("size", [(1, 16_384), (16_384, 1)])
 def test_a_thread_of_pixels_costs_no_memory(size: tuple[int, int]) -> None:
     """torchvision would make 224 x 3,670,016 pixels and keep 224 x 224 of them."""
