@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -114,11 +115,14 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
 
 
 def _score_options(args: argparse.Namespace) -> ScoreOptions:
-    from engine.scoring.options import ModelChoice, ScoreOptions
+    from engine.scoring.options import ModelChoice, ScoreOptions, caption_ledgers
     from engine.sources.cli import source_options
 
+    ledgers = caption_ledgers(args.captions, args.out)
+    # A sample's only captions may be those of a ledger.
+    source = replace(source_options(args), without_captions=bool(ledgers))
     model = ModelChoice(args.model, args.pretrained, args.revision)
-    return ScoreOptions(source_options(args), tuple(args.captions), tuple(args.sources), model)
+    return ScoreOptions(source, ledgers, tuple(args.sources), model)
 
 
 def _run_options(args: argparse.Namespace) -> RunOptions:

@@ -13,11 +13,13 @@ from engine.numbers import cores, positive
 if TYPE_CHECKING:
     from engine.build.options import BuildOptions
     from engine.build.run import RunOptions
+    from engine.captions.selection import Selection
 
 EXAMPLE = """\
 examples:
   python -m engine.shard 'data/{00000..00099}.tar' --out shards
   python -m engine.shard 'data/*.tar' --caption alttext=txt --caption vecap=json:vecap --out shards
+  python -m engine.shard 'data/*.tar' --captions ledger --min-score alttext=0.2 --keep-top 2 --out shards
   python -m engine.shard captions.csv --caption first='caption[0]' --caption rest='caption[1:]' --out shards
 
 A build that was stopped goes on with the same command. Look at the result with
@@ -38,6 +40,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     add_source_arguments(parser)
     _add_output(parser)
+    _add_selection(parser)
     _add_images(parser)
     _add_run(parser)
     return parser
@@ -76,7 +79,7 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--out", type=Path, required=True, metavar="DIR", help="the dataset's folder")
     group.add_argument(
         "--captions", nargs="+", default=[], metavar="LEDGER",
-        help="add the captions of ledgers (engine.recaption), joined by key; a later one counts more",
+        help="add captions (engine.recaption) and scores (engine.score) of ledgers; a later one counts more",
     )  # fmt: skip
     group.add_argument(
         "--tokenizer", default="clip", metavar="NAME", help="clip (default), or a Hugging Face folder or name"
@@ -91,6 +94,31 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
         "--hashes", default="xxh3_64", metavar="A,B", help="of every shard file (default xxh3_64)"
     )
     group.add_argument("--compression", metavar="zstd[:N]", help="compress shards (JPEG gains about 2 %%)")
+
+
+def _add_selection(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group(
+        "selection by score (each repeatable; without a caption source NAME, for all of them)"
+    )
+    group.add_argument(
+        "--min-score", action="append", default=[], metavar="[NAME=]T",
+        help="leave out captions with lower scores, and with none",
+    )  # fmt: skip
+    group.add_argument(
+        "--keep-top", action="append", default=[], metavar="[NAME=]K",
+        help="keep the K best captions of the source; without NAME: of the sample",
+    )  # fmt: skip
+    group.add_argument(
+        "--min-sample-score", action="append", default=[], metavar="[NAME=]T",
+        help="reject samples whose best caption scores lower",
+    )  # fmt: skip
+    group.add_argument(
+        "--top-share", action="append", default=[], metavar="[NAME=]P",
+        help="keep this share of the samples, by their best scores in the ledgers, e.g. alttext=30%%",
+    )  # fmt: skip
+    group.add_argument(
+        "--scorer", metavar="NAME", help="model whose scores count, where ledgers have those of several"
+    )
 
 
 def _add_images(parser: argparse.ArgumentParser) -> None:
@@ -141,7 +169,28 @@ def _build_options(args: argparse.Namespace) -> BuildOptions:
     pack = PackOptions(args.size_limit, tuple(sorted(args.hashes.split(","))), args.compression)
     # A sample's only captions may be those of a ledger.
     source = replace(source_options(args), without_captions=bool(args.captions))
-    return BuildOptions(source, args.tokenizer, args.context_length, image, pack, tuple(args.captions))
+    return BuildOptions(
+        source=source,
+        tokenizer=args.tokenizer,
+        context_length=args.context_length,
+        image=image,
+        pack=pack,
+        ledgers=tuple(args.captions),
+        scorer=args.scorer,
+        selection=_selection(args),
+    )
+
+
+def _selection(args: argparse.Namespace) -> Selection:
+    from engine.captions.rules import parse_rules, score, share, whole
+    from engine.captions.selection import Selection
+
+    return Selection(
+        min_score=parse_rules(args.min_score, "--min-score", score),
+        keep_top=parse_rules(args.keep_top, "--keep-top", whole),
+        min_sample_score=parse_rules(args.min_sample_score, "--min-sample-score", score),
+        top_share=parse_rules(args.top_share, "--top-share", share),
+    )
 
 
 def _run_options(args: argparse.Namespace) -> RunOptions:

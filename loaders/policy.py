@@ -102,8 +102,8 @@ class CaptionPolicy:
             fallback = list(sources).index(self.missing)
         if self.within == "hcs" and not has_scores:
             raise UserError(
-                "data.policy.within: hcs needs CLIP scores and this dataset has none; shard it from a source "
-                "with a score column, or use within: random or first"
+                "data.policy.within: hcs needs CLIP scores and this dataset has none; make them with "
+                "python -m engine.score and shard again with --captions LEDGER, or use within: random"
             )
         values = [1.0 if isinstance(weights, str) else float(weights.get(name, 0.0)) for name in sources]
         return BoundPolicy(tuple(sources), tuple(values), self.within, self.missing == "error", fallback)

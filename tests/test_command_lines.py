@@ -12,6 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 COMMANDS = (
     ("-m", "engine.shard"),
     ("-m", "engine.recaption"),
+    ("-m", "engine.score"),
     ("-m", "engine.verify"),
     ("-m", "engine.inspect"),
     ("-m", "engine.import_captions"),

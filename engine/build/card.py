@@ -81,9 +81,17 @@ def meaning(code: str) -> str:
 def _captions(metadata: Mapping[str, Any]) -> list[str]:
     captions = metadata["captions"].items()
     rows = [[f"`{source}`", number["samples"], number["captions"]] for source, number in captions]
-    scores = "stored per caption" if metadata["has_scores"] else "none"
-    ids = f"{metadata['tokens']:,} token ids. CLIP scores: {scores}."
+    ids = f"{metadata['tokens']:,} token ids. CLIP scores: {_scores(metadata)}."
     return [*_table(["source", "samples with it", "captions"], rows), "", ids]
+
+
+def _scores(metadata: Mapping[str, Any]) -> str:
+    scores = metadata["scores"]
+    if scores is None:
+        return "none"
+    by = ", ".join(sorted({f"{run['scorer']['model']} ({run['scorer']['id']})" for run in scores["runs"]}))
+    scored = ", ".join(f"{n:,} of `{source}`" for source, n in scores["scored"].items())
+    return f"by {by or 'the input'}: {scored}"
 
 
 def _images(image: Mapping[str, Any]) -> list[str]:

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from engine.build.card import CARD_HASH, FileHash, dataset_card
-from engine.build.job import Counts, Task
+from engine.build.job import Counts, Task, add_counts
 from engine.build.receipts import Contents, Receipt
 from engine.build.rejects import merge_rejects
 from engine.build.state import State
+from engine.captions.histogram import sorted_bins
 from engine.captions.index import IndexCounts
 from engine.captions.join import Coverage, coverage
 from engine.errors import UserError
@@ -58,7 +59,9 @@ def finish(
     for leftover in out.glob("*.tmp"):
         leftover.unlink()
     merge_rejects((state.rejects_path(task) for task in tasks), out / REJECTS_NAME)
-    totals.coverage = coverage(captions, totals.counts.out, totals.contents.samples_with)
+    met = dict(totals.contents.samples_with)  # what selection took away was there
+    add_counts(met, totals.contents.emptied)
+    totals.coverage = coverage(captions, totals.counts.out, met)
     metadata = dataset_json(plan, totals)
     commit_file(out / DATASET_NAME, json.dumps(metadata, indent=1, ensure_ascii=False).encode())
     write_index(state.folder, totals.entries)
@@ -117,6 +120,7 @@ def dataset_json(plan: Mapping[str, Any], totals: Totals) -> dict[str, Any]:
             }
             for source in plan["sources"]
         },
+        "scores": scores_json(plan, contents) if plan["has_scores"] else None,
         "ledgers": plan.get("ledgers", []),
         "coverage": {source: asdict(found) for source, found in totals.coverage.items()},
         "tokens": contents.tokens,
@@ -124,6 +128,16 @@ def dataset_json(plan: Mapping[str, Any], totals: Totals) -> dict[str, Any]:
         "inputs": plan["inputs"],
         "image": {"formats": dict(sorted(contents.formats.items())), "bytes": contents.image_bytes},
         "versions": plan["versions"],
+    }
+
+
+def scores_json(plan: Mapping[str, Any], contents: Contents) -> dict[str, Any]:
+    """Whose scores there are, of how many captions of each source, and how they are spread."""
+    return {
+        "runs": plan.get("score_runs", []),
+        "top_share_scores": plan.get("top_share_scores", {}),
+        "scored": {name: sum(contents.scores.get(name, {}).values()) for name in plan["sources"]},
+        "bins": {name: sorted_bins(contents.scores.get(name, {})) for name in plan["sources"]},
     }
 
 

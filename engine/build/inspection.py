@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from engine.build.finish import read_dataset_json
+from engine.captions.histogram import spread
 from engine.errors import UserError
 from engine.native import NativeError, decode_rgb, probe
 from engine.records import printable
@@ -85,9 +86,15 @@ def show_summary(dataset: MdsDataset) -> str:
         columns = dataset.entries[0].layout.column_names if dataset.entries else ()
         return f"{line}; not made by engine.shard; columns {', '.join(columns)}"
     tokenizer = metadata["tokenizer"]
+    scores = (metadata.get("scores") or {}).get("bins", {})
     rows = [
         (source, f"{numbers['captions']:,}", f"captions of {numbers['samples']:,} samples")
         for source, numbers in metadata["captions"].items()
+    ]
+    rows += [
+        (f"{source}, scores", f"{sum(bins.values()):,}", spread(bins))
+        for source, bins in scores.items()
+        if bins
     ]
     most, stored_ids = tokenizer["context_length"], metadata["tokens"]
     ids = f"tokenizer {tokenizer['name']}, at most {most} ids a caption, {stored_ids:,} stored"

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from engine.captions.selection import Selection
 from engine.sources import SourceOptions
 
 DEFAULT_SIZE_LIMIT = 64 << 20  # what Streaming's users know as "64mb"; a shard is one download
@@ -45,7 +46,17 @@ class PackOptions:
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """Everything that a build's bytes follow from, apart from the input itself."""
+    """Everything that a build's bytes follow from, apart from the input itself.
+
+    Attributes:
+        source: the input.
+        tokenizer, context_length: of the captions' token ids.
+        image: what happens to the image files.
+        pack: how shards are cut.
+        ledgers: folders with further captions and with scores.
+        scorer: the model whose scores count, where ledgers have those of several.
+        selection: what is left out by its scores.
+    """
 
     source: SourceOptions
     tokenizer: str = "clip"
@@ -53,6 +64,8 @@ class BuildOptions:
     image: ImageOptions = field(default_factory=ImageOptions)
     pack: PackOptions = field(default_factory=PackOptions)
     ledgers: tuple[str, ...] = ()
+    scorer: str | None = None
+    selection: Selection = field(default_factory=Selection)
 
     def to_json(self) -> dict[str, Any]:
         """As `dataset.json` has them: plain JSON values, equal after a round trip through a file."""

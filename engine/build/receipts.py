@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from engine.build.job import Counts, add_counts
+from engine.captions.histogram import bin_of
 from engine.native import commit_file
 from engine.shards.entries import ShardEntry, entry_from_json
 
@@ -23,6 +25,8 @@ class Contents:
         samples_with: samples that have a caption of the source.
         captions: captions of the source.
         tokens: token ids of all captions.
+        scores: histogram of the captions' scores, of each source that has any (`engine.captions.histogram`).
+        emptied: samples whose captions of the source were all left out by their scores.
     """
 
     image_bytes: int = 0
@@ -30,6 +34,8 @@ class Contents:
     samples_with: dict[str, int] = field(default_factory=dict)
     captions: dict[str, int] = field(default_factory=dict)
     tokens: int = 0
+    scores: dict[str, dict[str, int]] = field(default_factory=dict)
+    emptied: dict[str, int] = field(default_factory=dict)
 
     def add(self, other: Contents) -> None:
         """Adds another unit's contents."""
@@ -38,6 +44,15 @@ class Contents:
         add_counts(self.formats, other.formats)
         add_counts(self.samples_with, other.samples_with)
         add_counts(self.captions, other.captions)
+        add_counts(self.emptied, other.emptied)
+        for source, bins in other.scores.items():
+            add_counts(self.scores.setdefault(source, {}), bins)
+
+    def add_scores(self, source: str, scores: Iterable[float]) -> None:
+        """Counts scores; those that are not known are NaN."""
+        for score in scores:
+            if not math.isnan(score):
+                add_counts(self.scores.setdefault(source, {}), {bin_of(score): 1})
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from engine.build.card import meaning
 from engine.build.finish import Totals
 from engine.build.run import Result
 from engine.build.units import Status
+from engine.captions.histogram import spread
 from engine.captions.join import Coverage
 from engine.ui import ProgressLine, bar, count_of, duration, size, table
 
@@ -83,6 +84,10 @@ def _rows(totals: Totals) -> list[tuple[str, ...]]:
     rows += [(f"  {code}", f"{n:,}", meaning(code)) for code, n in sorted(counts.rejected_by_code.items())]
     for source, n in contents.captions.items():
         rows.append((source, f"{n:,}", f"captions of {contents.samples_with[source]:,} samples"))
+    rows += [
+        (f"  {source}, scores", f"{sum(bins.values()):,}", spread(bins))
+        for source, bins in contents.scores.items()
+    ]
     rows += [coverage_row(source, found) for source, found in totals.coverage.items()]
     dropped = sorted(counts.dropped_captions_by_code.items())
     rows += [(f"  {code}", f"{n:,}", f"captions: {meaning(code)}") for code, n in dropped]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.build.budget import Budget
+from engine.build.captions import Captioned, caption
 from engine.build.dedup import KeySet, find_duplicates
 from engine.build.difference import require_same
 from engine.build.finish import Totals, finish, read_dataset_json
@@ -19,7 +20,6 @@ from engine.build.samples import COLUMNS, cached_tokenizer
 from engine.build.state import STATE, State, build_lock
 from engine.build.unit import pack_unit
 from engine.build.units import Show, Units
-from engine.captions.join import JoinedSource
 from engine.errors import UserError
 from engine.executors import open_executor
 from engine.numbers import cores
@@ -63,11 +63,8 @@ def build(source: Source, options: BuildOptions, run: RunOptions, show: Show = l
     tasks = [Task(index, unit) for index, unit in enumerate(source.units())]
     if not tasks:
         raise UserError(f"{', '.join(options.source.inputs)}: no input found")
-    if options.ledgers:
-        source = JoinedSource(
-            source, [Path(name) for name in options.ledgers], State(run.out).folder / "captions"
-        )
-    plan = make_plan(source, options, tasks)
+    captioned = caption(source, options, State(run.out).folder / "captions")
+    plan = make_plan(captioned, options, tasks)
     _check_options(options)
     if _is_finished(run.out, plan):
         return Result(None, len(tasks), len(tasks))
@@ -75,9 +72,9 @@ def build(source: Source, options: BuildOptions, run: RunOptions, show: Show = l
     with build_lock(run.out):
         state = State(run.out)
         _begin_or_resume(state, plan)
-        captions = source.build() if isinstance(source, JoinedSource) else {}
+        captions = captioned.build()
         threads = max(1, cores() // min(run.workers, len(tasks)))
-        job = Job(run.out, source, options, plan["has_scores"], threads)
+        job = Job(run.out, captioned.source, options, plan["has_scores"], threads)
         units = Units(pack_unit, job, lambda: open_executor(run.executor, run.workers), run.budget, show)
         before = units.go_on("packing", tasks, state.receipt)
         tasks = _remove_duplicates(units, state, tasks)
@@ -91,21 +88,21 @@ def _check_options(options: BuildOptions) -> None:
     make_layout(COLUMNS, pack.size_limit, pack.hashes, pack.compression)
 
 
-def make_plan(source: Source, options: BuildOptions, tasks: Sequence[Task]) -> dict[str, Any]:
+def make_plan(captioned: Captioned, options: BuildOptions, tasks: Sequence[Task]) -> dict[str, Any]:
     """Everything that must be the same when a build is resumed."""
+    source = captioned.source
     asked = options.to_json()
     del asked["ledgers"]  # what is in them counts, not where they are
-    ledgers = {"ledgers": source.describe()} if isinstance(source, JoinedSource) else {}
     # What a format found by itself counts as much as what was asked for.
     asked["source"]["captions"] = {
         name: "|".join(map(str, field.terms)) for name, field in source.assembler.captions.items()
     }
     return {
         "sources": list(source.caption_sources),
-        "has_scores": bool(source.assembler.scores),
+        "has_scores": captioned.has_scores,
         "tokenizer": cached_tokenizer(options.tokenizer, options.context_length).describe(),
         "options": asked,
-        **ledgers,
+        **captioned.describe(),
         "inputs": describe_units([task.unit for task in tasks]),
         "versions": {name: version_of(name) for name in ("veclip-engine", "ftfy", "pyarrow", "tokenizers")},
     }

@@ -99,6 +99,8 @@ def _check_sample(
         result.problems.append(f"{name}: {len(scores)} scores for {sum(sizes)} captions")
     if len(result.problems) > before:
         return None
+    if scores is not None:
+        _count_scores(captions, scores, result.contents)
     return _Sample(name, [text for texts in captions.values() for text in texts], lengths, tokens)
 
 
@@ -135,6 +137,14 @@ def _contents(captions: Mapping[str, Sequence[str]], tokens: int) -> Contents:
         captions={source: len(texts) for source, texts in captions.items()},
         samples_with={source: int(bool(texts)) for source, texts in captions.items()},
     )
+
+
+def _count_scores(
+    captions: Mapping[str, Sequence[str]], scores: NDArray[np.float32], contents: Contents
+) -> None:
+    ends = np.cumsum([len(texts) for texts in captions.values()])
+    for source, own in zip(captions, np.split(scores, ends[:-1]), strict=True):
+        contents.add_scores(source, own.tolist())
 
 
 def _token_problems(samples: Sequence[_Sample], tokenizer: Tokenizer) -> Iterator[str]:

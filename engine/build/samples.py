@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.native import hash_bytes
-from engine.records import Record
+from engine.records import Caption, Record
 from engine.shards.encodings import encode_column
 from engine.shards.sample_hash import SAMPLE_HASH, hash_column
 from engine.tokenizers import Tokenizer, load_tokenizer
@@ -81,8 +81,7 @@ class SampleEncoder:
         return {source: [caption.text for caption in record.captions[source]] for source in self.sources}
 
     def _scores(self, record: Record) -> NDArray[np.float32]:
-        scores = [caption.score for source in self.sources for caption in record.captions[source]]
-        return np.array([np.nan if score is None else score for score in scores], np.float32)
+        return stored_scores([caption for source in self.sources for caption in record.captions[source]])
 
     def _add_tokens(self, columns: dict[str, list[bytes]], records: Sequence[Record]) -> int:
         texts = [c.text for record in records for source in self.sources for c in record.captions[source]]
@@ -94,6 +93,11 @@ class SampleEncoder:
         tokens_of = _split(ids, [int(length.sum(dtype=np.int64)) for length in lengths_of])
         columns["tokens"] = encode_column("ndarray:uint16", tokens_of)
         return len(ids)
+
+
+def stored_scores(captions: Sequence[Caption]) -> NDArray[np.float32]:
+    """float32 `[N]`: the captions' scores, NaN where one is not known."""
+    return np.array([np.nan if caption.score is None else caption.score for caption in captions], np.float32)
 
 
 def content_hash(image: bytes) -> str:

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from engine.build.batches import batches
 from engine.build.dedup import KeySet, read_keys
 from engine.build.images import image_format, prepare
-from engine.build.job import Counts, Job, Task
+from engine.build.job import Counts, Job, Task, add_counts
 from engine.build.receipts import Contents, Receipt
 from engine.build.rejects import RejectWriter
-from engine.build.samples import Prepared, SampleEncoder, cached_tokenizer, columns_of
+from engine.build.samples import Prepared, SampleEncoder, cached_tokenizer, columns_of, stored_scores
 from engine.build.state import State, fresh_folder, worker_lock
+from engine.captions.selection import SELECTION_CODES
 from engine.native import Status, status_sentence
 from engine.parquet_file import sync_folder
 from engine.records import Record, Reject, counts_as_failure, native_code
@@ -70,6 +71,8 @@ class UnitPacker:
             columns, tokens = self._encoder.encode(prepared)
             self._writer.write_batch(columns)
             self._count(prepared, tokens)
+            if self._job.has_scores:
+                self._count_scores(prepared)
         self._steps.append((self.counts.seen, self.counts.failures))
 
     def finish(self) -> None:
@@ -142,3 +145,10 @@ class UnitPacker:
                 contents.samples_with[source] = contents.samples_with.get(source, 0) + bool(captions)
             for drop in sample.record.dropped:
                 dropped[drop.code] = dropped.get(drop.code, 0) + 1
+            for source in {drop.source for drop in sample.record.dropped if drop.code in SELECTION_CODES}:
+                add_counts(contents.emptied, {source: int(not sample.record.captions[source])})
+
+    def _count_scores(self, samples: list[Prepared]) -> None:
+        for sample in samples:
+            for source, captions in sample.record.captions.items():
+                self._contents.add_scores(source, stored_scores(captions).tolist())

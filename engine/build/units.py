@@ -104,12 +104,18 @@ class Units:
         if not exceeded:
             return
         counts = sum_counts(done)
-        codes = sorted(counts.rejected_by_code.items(), key=lambda item: (-item[1], item[0]))
+        rows = [(code, f"{n:,}", meaning(code)) for code, n in _falling(counts.rejected_by_code)]
+        dropped = _falling(counts.dropped_captions_by_code)
+        rows += [(code, f"{n:,}", f"captions: {meaning(code)}") for code, n in dropped]
         raise UserError(
             f"too many samples failed: {counts.failures:,} of {counts.seen:,}; --max-failures allows "
-            f"{self.budget}\n{table([(code, f'{n:,}', meaning(code)) for code, n in codes])}\n"
+            f"{self.budget}\n{table(rows)}\n"
             "  what is done is kept: the same command with a larger --max-failures goes on from here"
         )
+
+
+def _falling(counts: Mapping[str, int]) -> list[tuple[str, int]]:
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
 
 
 def sum_counts(counts: Mapping[int, Counts]) -> Counts:

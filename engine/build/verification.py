@@ -18,6 +18,7 @@ from engine.build.finish import CARD_NAME, DATASET_NAME, REJECTS_NAME, read_data
 from engine.build.receipts import Contents
 from engine.build.sample_checks import Expected, check_samples
 from engine.build.samples import cached_tokenizer
+from engine.captions.histogram import sorted_bins
 from engine.errors import UserError
 from engine.executors import Progress, open_executor
 from engine.native import Limits, hash_file, key_hashes
@@ -246,6 +247,11 @@ def _content_problems(path: Path, metadata: Mapping[str, Any], contents: Content
         }
         if found != recorded:
             yield f"{path}: captions.{source} is {recorded}, the shards have {found}"
+    recorded_scores = metadata.get("scores")  # datasets of older versions have no histogram
+    if recorded_scores is not None:
+        bins = {source: sorted_bins(contents.scores.get(source, {})) for source in metadata["sources"]}
+        if recorded_scores["bins"] != bins:
+            yield f"{path}: scores.bins are {recorded_scores['bins']}, the shards have {bins}"
     image = {"formats": dict(sorted(contents.formats.items())), "bytes": contents.image_bytes}
     for name, recorded, stored in (
         ("tokens", metadata["tokens"], contents.tokens),

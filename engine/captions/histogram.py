@@ -20,6 +20,11 @@ def bin_of(score: float) -> str:
     return f"{edge / BINS_PER_UNIT:.2f}"
 
 
+def sorted_bins(bins: Mapping[str, int]) -> Bins:
+    """From the lowest to the highest."""
+    return {edge: bins[edge] for edge in sorted(bins, key=float)}
+
+
 def quantile(bins: Mapping[str, int], share: float) -> float:
     """The lower edge of the bin that holds this quantile; `bins` must not be empty."""
     left = share * sum(bins.values())

@@ -39,10 +39,16 @@ CAPTION_CODES = {
     "caption_not_utf8": RejectCode("the caption is not UTF-8 or holds lone surrogates"),
     "caption_cut": RejectCode("the caption was longer than the limit; its head was kept", False),
     "caption_other_image": RejectCode("the ledger's caption was made for another image of this key", False),
+    "caption_low_score": RejectCode("the caption's score is under --min-score", False),
+    "caption_no_score": RejectCode("the caption has no score, and --min-score asks for one"),
+    "caption_not_top": RejectCode("--keep-top kept captions with higher scores", False),
+    "not_finite": RejectCode("the model that scores gave no number for the caption and its image"),
     "captions_cut": RejectCode("the source had more captions than the limit; the first were kept", False),
 }
 
 SHARD_CODES = {
+    "sample_low_score": RejectCode("its best score is under --min-sample-score or --top-share", False),
+    "sample_no_score": RejectCode("it has no score, and --min-sample-score or --top-share asks for one"),
     "duplicate_key": RejectCode("another sample with this key came before; kept once", False),
     "record_too_large": RejectCode("the packed sample does not fit into a shard"),
 }

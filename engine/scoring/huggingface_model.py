@@ -46,7 +46,9 @@ def load(files: ModelFiles, device: str) -> Loaded:
         return _features(model.get_text_features(input_ids=ids, **given))
 
     context = int(model.config.text_config.max_position_embeddings)
-    return Loaded(image, text, transform_of(files.name, images), HuggingFaceReader(tokenizer, context))
+    # SigLIP was trained on texts of full length, padding and all.
+    reader = HuggingFaceReader(tokenizer, context, masked=not model.config.model_type.startswith("siglip"))
+    return Loaded(image, text, transform_of(files.name, images), reader)
 
 
 def transform_of(name: str, images: Any) -> ImageTransform:
@@ -55,7 +57,7 @@ def transform_of(name: str, images: Any) -> ImageTransform:
     Raises:
         UserError: it does what is not known here.
     """
-    size, crop = dict(images.size), _crop(images)
+    size, crop = dict(getattr(images, "size", {})), _crop(images)
     if not images.do_resize or int(images.resample) not in _FILTERS or not images.do_rescale:
         raise _unknown(name, images)
     if "shortest_edge" in size and crop is not None and size["shortest_edge"] >= crop:
@@ -85,8 +87,9 @@ def _crop(images: Any) -> int | None:
 
 def _unknown(name: str, images: Any) -> UserError:
     return UserError(
-        f"--model {name}: its image transform (size {dict(images.size)}, resample {images.resample}, crop "
-        f"{getattr(images, 'crop_size', None)}) is not known here; known are squares, bicubic or bilinear"
+        f"--model {name}: its image transform (size {getattr(images, 'size', None)}, resample "
+        f"{images.resample}, crop {getattr(images, 'crop_size', None)}) is not known here; known are "
+        "squares, bicubic or bilinear"
     )
 
 

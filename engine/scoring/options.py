@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from engine.build.budget import Budget
+from engine.captions.ledger import LEDGER_NAME
 from engine.sources import SourceOptions
 
 PRECISIONS = ("auto", "fp32", "bf16")
@@ -51,6 +53,12 @@ class ScoreOptions:
     ledgers: tuple[str, ...]
     sources: tuple[str, ...]
     model: ModelChoice
+
+
+def caption_ledgers(others: Sequence[str], out: Path) -> tuple[str, ...]:
+    """The ledgers whose captions are scored: the one that is written comes last, if it has any."""
+    own = [str(out)] if any(out.glob(f"**/{LEDGER_NAME}")) else []
+    return (*(name for name in others if Path(name).resolve() != out.resolve()), *own)
 
 
 @dataclass(frozen=True)

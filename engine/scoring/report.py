@@ -50,6 +50,4 @@ def _source_rows(counts: ScoreCounts) -> list[tuple[str, ...]]:
             rows.append(
                 ("  cut", f"{source.cut:,}", "longer than the model reads: scored by their beginning")
             )
-        if source.not_finite:
-            rows.append(("  not_finite", f"{source.not_finite:,}", "the model gave no number"))
     return rows

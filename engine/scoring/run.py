@@ -17,7 +17,6 @@ from engine.build.state import State, build_lock
 from engine.build.units import Show, Units
 from engine.captions.index import IndexCounts
 from engine.captions.join import Coverage, JoinedSource, coverage
-from engine.captions.ledger import LEDGER_NAME
 from engine.captions.parts import describe_part
 from engine.captions.scores import SCORES_FOLDER, SCORES_FORMAT, SCORES_NAME, read_scores_json
 from engine.errors import UserError
@@ -65,7 +64,7 @@ def score(samples: Source, options: ScoreOptions, run: RunOptions, show: Show = 
         raise UserError(f"{', '.join(options.source.inputs)}: no input found")
     compute = resolve_compute(run.device, run.precision)
     scorer = open_scorer(options.model, compute)
-    ledgers = _ledgers(options, run.ledger)
+    ledgers = [Path(name) for name in options.ledgers]
     plan = make_plan(samples, options, scorer, tasks, ledgers)
     out = run.ledger / SCORES_FOLDER / _folder_name(scorer, plan)
     if (out / SCORES_NAME).exists():
@@ -146,13 +145,6 @@ def finish(
     commit_file(out / SCORES_NAME, json.dumps(metadata, indent=1, ensure_ascii=False).encode())
     state.remove()
     return total, covered
-
-
-def _ledgers(options: ScoreOptions, ledger: Path) -> list[Path]:
-    """Where captions are found; the ledger written comes last, so it counts most."""
-    own = [ledger] if any(ledger.glob(f"**/{LEDGER_NAME}")) else []
-    others = [Path(name) for name in options.ledgers if Path(name).resolve() != ledger.resolve()]
-    return [*others, *own]
 
 
 def _folder_name(scorer: Scorer, plan: Mapping[str, Any]) -> str:

@@ -76,13 +76,13 @@ class OpenClipReader:
 
 
 class HuggingFaceReader:
-    """A tokenizer of transformers, padded to the model's whole context as SigLIP wants it."""
+    """A tokenizer of transformers, padded to the model's whole context."""
 
-    def __init__(self, tokenizer: Any, context: int) -> None:
-        """Keeps the tokenizer."""
+    def __init__(self, tokenizer: Any, context: int, masked: bool) -> None:
+        """Keeps the tokenizer; `masked`: whether the model is told what is padding."""
         self.context = context
         self._tokenizer = tokenizer
-        self._masked = "attention_mask" in tokenizer.model_input_names
+        self._masked = masked and "attention_mask" in tokenizer.model_input_names
 
     def __call__(self, texts: Sequence[str]) -> Tokens:
         """See `TextReader`."""

@@ -22,6 +22,7 @@ from engine.scoring.job import Job, Receipt
 from engine.scoring.scorer import Scorer, open_scorer
 from engine.scoring.tokens import Tokens
 
+NOT_FINITE = "not_finite"
 BATCHES_AHEAD = 2  # the model never waits for a batch that could have been read, and few are held
 
 
@@ -96,9 +97,11 @@ class _UnitRun:
             score, length = scores[text], int(tokens.lengths[text.text])
             finite = bool(np.isfinite(score))
             numbers += finite
+            if not finite:
+                add_counts(self.counts.samples.dropped_captions_by_code, {NOT_FINITE: 1})
             row = ScoreRow(
                 sample.key, sample.content_hash, text.source, text.digest, self._scorer.id,
-                score if finite else None, "ok" if finite else "not_finite", length,
+                score if finite else None, "ok" if finite else NOT_FINITE, length,
                 length > self._scorer.reader.context,
             )  # fmt: skip
             self._rows.add(row)

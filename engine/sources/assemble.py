@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -176,11 +177,14 @@ def as_list(value: Any) -> list[Any]:
 
 
 def as_score(value: Any, source: str) -> float | None:
-    """A score as float; `None` stays unknown."""
+    """A score as float; `None` and NaN stay unknown."""
     if value is None or value == "":
         return None
     try:
-        return float(value)
+        score = float(value)
+        if math.isinf(score):
+            raise ValueError
+        return None if math.isnan(score) else score
     except (TypeError, ValueError, OverflowError):
         shown = printable(repr(value), 40)
         raise SampleError("bad_score", f"{source}: the score {shown} is no number") from None

@@ -103,7 +103,7 @@ SIZES = [(224, 224), (224, 227), (303, 224), (640, 427), (427, 643), (50, 71), (
 @pytest.mark.parametrize("name", ["bicubic", "bilinear"])
 @pytest.mark.parametrize("as_jpeg", [False, True])
 def test_other_fits_and_filters(size: tuple[int, int], name: str, as_jpeg: bool) -> None:
-    """A larger shorter side, both sides squeezed, transformers' rounding; from files that are decoded in rows too."""
+    """A larger shorter side, both sides squeezed, transformers' rounding; also of files decoded in rows."""
     mode = transforms.InterpolationMode(name)
     file = io.BytesIO()
     noise(*size).save(file, "jpeg" if as_jpeg else "png")
