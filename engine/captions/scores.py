@@ -106,11 +106,12 @@ def open_scores(ledgers: Iterable[Path], scorer: str | None = None) -> list[Scor
     Raises:
         UserError: scores of several models, none of the one asked for, or a part is missing.
     """
-    runs = [run for ledger in ledgers for run in _open_runs(ledger)]
+    runs = all_scores(ledgers)
     if scorer is not None:
-        runs = [run for run in runs if scorer in (run.scorer["id"], run.scorer["model"])] or _none(
-            scorer, runs
-        )
+        chosen = [run for run in runs if scorer in (run.scorer["id"], run.scorer["model"])]
+        if not chosen:
+            raise UserError(f"--scorer {scorer}: the ledgers have scores of {_names(runs) or 'no model'}")
+        runs = chosen
     if len({run.scorer["id"] for run in runs}) > 1:
         raise UserError(
             f"the ledgers have scores of several models, which do not compare: {_names(runs)}; choose one "
@@ -119,8 +120,14 @@ def open_scores(ledgers: Iterable[Path], scorer: str | None = None) -> list[Scor
     return runs
 
 
-def _open_runs(ledger: Path) -> list[ScoreRun]:
-    return [_open_run(path) for path in sorted(ledger.glob(f"{SCORES_FOLDER}/*/{SCORES_NAME}"))]
+def all_scores(ledgers: Iterable[Path]) -> list[ScoreRun]:
+    """The runs of all models; see `open_scores`.
+
+    Raises:
+        UserError: a part is missing.
+    """
+    pattern = f"{SCORES_FOLDER}/*/{SCORES_NAME}"
+    return [_open_run(path) for ledger in ledgers for path in sorted(ledger.glob(pattern))]
 
 
 def _open_run(path: Path) -> ScoreRun:
@@ -142,10 +149,6 @@ def read_scores_json(path: Path) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise UserError(f"{path}: cannot be read as a description of scores ({error})") from error
     return metadata
-
-
-def _none(scorer: str, runs: Sequence[ScoreRun]) -> list[ScoreRun]:
-    raise UserError(f"--scorer {scorer}: the ledgers have scores of {_names(runs) or 'no model'}")
 
 
 def _names(runs: Sequence[ScoreRun]) -> str:

@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
 from engine.errors import UserError
 from engine.nearest import nearest
 from engine.records import Caption, DroppedCaption, Record, Reject
@@ -116,7 +118,12 @@ def _fault(caption: Caption, least: float) -> str:
         return ""
     if caption.score is None:
         return UNKNOWN
-    return LOW if caption.score < least else ""
+    return LOW if _below(caption.score, least) else ""
+
+
+def _below(score: float, least: float) -> bool:
+    """As shards store them: 0.2 in a ledger is 0.2 on the command line, and not 3e-9 less."""
+    return bool(np.float32(score) < np.float32(least))
 
 
 def _too_low(record: Record, source: str, least: float) -> tuple[str, str] | None:
@@ -126,7 +133,7 @@ def _too_low(record: Record, source: str, least: float) -> tuple[str, str] | Non
     name = source or "any source"
     if not scores:
         return "sample_no_score", f"no caption of {name} has a score"
-    if max(scores) < least:
+    if _below(max(scores), least):
         return "sample_low_score", f"the best score of {name} is {max(scores):.4f}, under {least:.4f}"
     return None
 

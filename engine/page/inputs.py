@@ -8,6 +8,7 @@ from pathlib import Path
 
 from engine.build.inspection import choose, find_keys
 from engine.captions.ledger import LedgerSource, open_ledger
+from engine.captions.scores import all_scores
 from engine.errors import UserError
 from engine.page.dataset import dataset_samples, dataset_sources
 from engine.page.ledger import find_captions, ledger_keys, ledger_samples, with_ledger
@@ -37,7 +38,7 @@ def dataset_page(path: Path, dataset: MdsDataset, ledgers: Sequence[Path], choic
         indices = choose(len(dataset), choice.first, choice.count, choice.seed)
     samples = list(dataset_samples(dataset, indices))
     sources = _opened(ledgers)
-    found = find_captions(sources, {sample.key for sample in samples})
+    found = find_captions(sources, all_scores(ledgers), {sample.key for sample in samples})
     names = _ordered([*dataset_sources(dataset), *(source.name for source in sources)])
     return write_page(path, str(dataset.directory), with_ledger(samples, found), names)
 
@@ -49,6 +50,10 @@ def ledger_page(path: Path, ledgers: Sequence[Path], choice: Choice) -> int:
         UserError: there is no such sample, or a ledger cannot be read.
     """
     sources = _opened(ledgers)
+    if not sources:
+        raise UserError(
+            f"{ledgers[0]}: holds scores alone; give the ledger with their captions too (--captions)"
+        )
     there = ledger_keys(sources)
     keys = list(choice.keys)
     if not keys:
@@ -56,7 +61,8 @@ def ledger_page(path: Path, ledgers: Sequence[Path], choice: Choice) -> int:
     elif missing := set(keys) - set(there):
         raise UserError(f"--key {min(missing)}: no row of {ledgers[0]} has this key")
     names = _ordered([source.name for source in sources])
-    return write_page(path, str(ledgers[0]), ledger_samples(keys, find_captions(sources, keys)), names)
+    found = find_captions(sources, all_scores(ledgers), keys)
+    return write_page(path, str(ledgers[0]), ledger_samples(keys, found), names)
 
 
 def _opened(ledgers: Sequence[Path]) -> list[LedgerSource]:

@@ -11,7 +11,9 @@ import pyarrow.compute as pc
 
 from engine.captions.ledger import LedgerSource
 from engine.captions.parts import read_part
+from engine.captions.scores import ScoreRun
 from engine.page.model import PageCaption, PageSample
+from engine.page.scores import PageScores
 
 Found = Mapping[str, Sequence[PageCaption]]
 
@@ -26,15 +28,19 @@ def ledger_keys(sources: Sequence[LedgerSource]) -> list[str]:
     return list(keys)
 
 
-def find_captions(sources: Sequence[LedgerSource], keys: Iterable[str]) -> dict[str, list[PageCaption]]:
-    """Captions of these keys in all sources; one pass over the ledger."""
+def find_captions(
+    sources: Sequence[LedgerSource], runs: Sequence[ScoreRun], keys: Iterable[str]
+) -> dict[str, list[PageCaption]]:
+    """Captions of these keys in all sources, with their scores; one pass over the ledger."""
     wanted = pa.array(list(keys), pa.string())
+    scores = PageScores(runs, wanted.to_pylist())
     found: dict[str, list[PageCaption]] = {key: [] for key in wanted.to_pylist()}
     for source in sources:
         for part in source.parts:
             for batch in read_part(part):
                 for row in batch.filter(pc.is_in(batch.column("key"), value_set=wanted)).to_pylist():
-                    found[row["key"]].append(_caption(row))
+                    scored = scores.add(row["key"], row["content_hash"], _caption(row))
+                    found[row["key"]].append(scored)
     return found
 
 
@@ -55,7 +61,10 @@ def _merged(own: Sequence[PageCaption], added: Sequence[PageCaption]) -> tuple[P
     merged = []
     for caption in own:
         row = rows.pop((caption.source, caption.text), None)
-        merged.append(replace(row, tokens=caption.tokens, score=caption.score) if row else caption)
+        if row:
+            score = row.score if caption.score is None else caption.score
+            row = replace(row, tokens=caption.tokens, score=score)
+        merged.append(row or caption)
     return (*merged, *rows.values())
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from engine.captions.join import Coverage, JoinedSource, coverage
 from engine.captions.parts import describe_part
 from engine.captions.scores import SCORES_FOLDER, SCORES_FORMAT, SCORES_NAME, read_scores_json
 from engine.errors import UserError
-from engine.executors import Executor, open_executor
+from engine.executors import open_executor
 from engine.native import commit_file
 from engine.nearest import nearest
 from engine.numbers import cores
@@ -62,8 +63,11 @@ def score(samples: Source, options: ScoreOptions, run: RunOptions, show: Show = 
     tasks = [Task(index, unit) for index, unit in enumerate(samples.units())]
     if not tasks:
         raise UserError(f"{', '.join(options.source.inputs)}: no input found")
-    compute = resolve_compute(run.device, run.precision)
-    scorer = open_scorer(options.model, compute)
+    compute = resolve_compute(run.device, run.precision, elsewhere=run.executor == "ray")
+    workers = _workers(run, compute, len(tasks))
+    alone = run.executor == "local" and workers == 1
+    # Where others compute, the model is opened here only to say which one it is.
+    scorer = open_scorer(options.model, compute if alone else replace(compute, device="cpu"))
     ledgers = [Path(name) for name in options.ledgers]
     plan = make_plan(samples, options, scorer, tasks, ledgers)
     out = run.ledger / SCORES_FOLDER / _folder_name(scorer, plan)
@@ -75,12 +79,15 @@ def score(samples: Source, options: ScoreOptions, run: RunOptions, show: Show = 
             state.create(plan)
         joined = JoinedSource(samples, ledgers, state.folder / "captions")
         found = joined.build()
-        workers = _workers(run, compute, len(tasks))
         job = Job(
             out, joined, tuple(plan["sources"]), options.model, compute, scorer.id,
             options.source.max_image_bytes, max(1, cores() // workers),
         )  # fmt: skip
-        units = Units(score_unit, job, lambda: _executor(run, compute, workers), run.budget, show)
+        if not alone:
+            open_scorer.cache_clear()
+        gpus = 1 if compute.device == "cuda" else 0
+        executor = partial(open_executor, "inline" if alone else run.executor, workers, gpus)
+        units = Units(score_unit, job, executor, run.budget, show)
         before = units.go_on("scoring", tasks, lambda task: read_receipt(state.receipt_path(task)))
         total, covered = finish(state, tasks, plan, found)
         return Result(out, scorer.description, total, covered, len(tasks), before)
@@ -165,12 +172,6 @@ def _finished_before(out: Path, units: int) -> Result:
 def _workers(run: RunOptions, compute: Compute, units: int) -> int:
     wanted = run.workers or (1 if compute.device == "cuda" else cores())
     return min(wanted, units)
-
-
-def _executor(run: RunOptions, compute: Compute, workers: int) -> Executor:
-    alone = run.executor == "local" and workers == 1  # this process has the model already
-    gpus = 1 if compute.device == "cuda" else 0
-    return open_executor("inline" if alone else run.executor, workers, gpus)
 
 
 def _receipt(state: State, task: Task) -> Receipt:

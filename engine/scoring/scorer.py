@@ -98,8 +98,13 @@ class Scorer:
         return unit
 
 
-def resolve_compute(device: str, precision: str) -> Compute:
+def resolve_compute(device: str, precision: str, elsewhere: bool = False) -> Compute:
     """What `auto` stands for here: a GPU and bf16 on it, otherwise the CPU and fp32.
+
+    Args:
+        device: as asked for.
+        precision: as asked for.
+        elsewhere: whether other machines do the work; a GPU that is asked for need not be here then.
 
     Raises:
         UserError: torch is missing, or a GPU was asked for and there is none.
@@ -108,7 +113,7 @@ def resolve_compute(device: str, precision: str) -> Compute:
     import torch
 
     found = torch.cuda.is_available()
-    if device == "cuda" and not found:
+    if device == "cuda" and not (found or elsewhere):
         raise UserError("--device cuda: torch finds no GPU; use --device cpu")
     chosen = ("cuda" if found else "cpu") if device == "auto" else device
     return Compute(chosen, ("bf16" if chosen == "cuda" else "fp32") if precision == "auto" else precision)

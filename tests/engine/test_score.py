@@ -5,8 +5,11 @@ from __future__ import annotations
 import io
 import json
 import logging
+import random
 import re
 import shutil
+import subprocess
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from build_corpus import jpeg, make_tars, run_command, write_tar
+from build_corpus import REPOSITORY, command, jpeg, make_tars, run_command, write_tar
 from numpy.typing import NDArray
 from PIL import Image
 from test_join import row, write_ledger
@@ -436,6 +439,28 @@ def test_the_command(models: Path, tmp_path: Path, capsys: pytest.CaptureFixture
     if not torch.cuda.is_available():
         assert score_command.main([*words, "--model", "x", "--device", "cuda"]) == 1
         assert "torch finds no GPU" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments(models: Path, tars: Path, tmp_path: Path) -> None:
+    calm = run(tars, models / "open_clip", tmp_path / "calm")
+    words = [str(tars / "*.tar"), "--model", str(models / "open_clip"), "--out", str(tmp_path / "out")]
+    words += ["--max-failures", "100%", "--device", "cpu", "--workers", "2"]
+    draw, kills = random.Random(3), 0
+    for _ in range(8):
+        process = subprocess.Popen(command("score", *words), cwd=REPOSITORY, stdout=subprocess.DEVNULL)
+        while process.poll() is None and not list((tmp_path / "out").rglob("plan.json")):
+            time.sleep(0.01)
+        try:
+            process.wait(draw.uniform(0, 6))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            kills += 1
+        process.wait()
+    assert kills
+    done = run_command("score", *words)
+    assert done.returncode == 0, done.stderr
+    assert files_of(tmp_path / "out" / "scores") == files_of(calm.folder.parent)
 
 
 @pytest.mark.slow
