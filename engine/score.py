@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from engine.command import exit_code
 from engine.numbers import positive
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ examples:
 Then pack them with python -m engine.shard 'data/*.tar' --captions captions --out shards.
 A run that was stopped goes on with the same command.
 """
-INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 # As in `engine.scoring.options`, so that --help need not load it.
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("auto", "fp32", "bf16")
@@ -48,17 +48,7 @@ def make_parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command; returns its exit code."""
     args = make_parser().parse_args(arguments)
-    from engine.errors import UserError
-    from engine.native import NativeError
-
-    try:
-        return _run(args)
-    except (UserError, NativeError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on from here", file=sys.stderr)
-        return INTERRUPTED
+    return exit_code(lambda: _run(args))
 
 
 def _run(args: argparse.Namespace) -> int:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from engine.command import exit_code
 from engine.numbers import cores, positive
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ examples:
 A build that was stopped goes on with the same command. Look at the result with
 python -m engine.verify shards and python -m engine.inspect shards --terminal.
 """
-INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -49,17 +49,7 @@ def make_parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command; returns its exit code."""
     args = make_parser().parse_args(arguments)
-    from engine.errors import UserError
-    from engine.native import NativeError
-
-    try:
-        return _run(args)
-    except (UserError, NativeError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on from here", file=sys.stderr)
-        return INTERRUPTED
+    return exit_code(lambda: _run(args))
 
 
 def _run(args: argparse.Namespace) -> int:

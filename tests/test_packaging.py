@@ -19,7 +19,7 @@ ROOMS = ("engine", "loaders", "train")  # each imports only from itself and thos
 # Only with --executor ray, and to make the vocabulary that the package ships.
 BESIDE_THE_ENGINE = ("engine/executors/ray_tasks.py", "engine/tokenizers/data/make.py")
 # Asked for only where a Hugging Face tokenizer is named; `tokenizers` itself brings huggingface_hub.
-OPTIONAL = {"transformers", "huggingface_hub", "vllm"}
+OPTIONAL = {"open_clip", "torch", "transformers", "huggingface_hub", "vllm"}
 INSTALLED_AS = {"yaml": "PyYAML"}  # where the package is not named as its module
 HEAVY = ("torch", "streaming", "composer", "torchvision", "open_clip")  # nothing in engine may load them
 

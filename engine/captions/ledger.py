@@ -10,7 +10,6 @@ Each source has its own folder, so a later run adds sources without touching ear
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +17,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from engine.captions.parts import PartWriter, check_parts, read_part
+from engine.captions.parts import ROWS_PER_GROUP, check_parts, read_description, read_part
 from engine.captions.scores import has_scores
 from engine.errors import UserError
+from engine.parquet_file import RowWriter
 
 LEDGER_NAME = "ledger.json"
 LEDGER_FORMAT = "veclip-captions/1"
@@ -76,12 +76,12 @@ _TYPES |= {"prompt_tokens": pa.int32(), "completion_tokens": pa.int32()}
 SCHEMA = pa.schema([(name, _TYPES.get(name, pa.string())) for name in LedgerRow.__dataclass_fields__])
 
 
-class LedgerWriter(PartWriter[LedgerRow]):
+class LedgerWriter(RowWriter[LedgerRow]):
     """One part of a source."""
 
     def __init__(self, path: Path) -> None:
         """Starts a temporary file beside `path`."""
-        super().__init__(path, SCHEMA)
+        super().__init__(path, SCHEMA, ROWS_PER_GROUP, write_page_checksum=True)
 
 
 def read_rows(path: Path) -> Iterator[LedgerRow]:
@@ -144,13 +144,7 @@ def read_metadata(path: Path) -> dict[str, Any]:
     Raises:
         UserError: it is damaged, or not ours.
     """
-    try:
-        metadata: dict[str, Any] = json.loads(path.read_bytes())
-        if metadata["format"] != LEDGER_FORMAT:
-            raise ValueError(f"format {metadata['format']}, expected {LEDGER_FORMAT}")
-    except (ValueError, KeyError, TypeError, OSError) as error:
-        raise UserError(f"{path}: cannot be read as a ledger's description ({error})") from error
-    return metadata
+    return read_description(path, LEDGER_FORMAT, ("source", "parts"))
 
 
 def _open_source(path: Path) -> LedgerSource:

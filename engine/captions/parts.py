@@ -1,62 +1,19 @@
-"""Parts of a ledger: parquet files of rows that appear whole or not at all, every page with a checksum."""
+"""Parts of a ledger, every page with a checksum, and the file that describes them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from operator import attrgetter
+import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from engine.errors import UserError
 from engine.native import hash_file
-from engine.parquet_file import ParquetFile
 
 ROWS_PER_GROUP = 16_384
-
-Row = TypeVar("Row")
-Writer = TypeVar("Writer", bound="PartWriter[Any]")
-
-
-class PartWriter(Generic[Row]):
-    """One part; rows are buffered a row group at a time."""
-
-    def __init__(self, path: Path, schema: pa.Schema) -> None:
-        """Starts a temporary file beside `path`; rows have an attribute for every field of `schema`."""
-        self._file = ParquetFile(path, schema, write_page_checksum=True)
-        self._schema = schema
-        self._values: Callable[[Row], tuple[Any, ...]] = attrgetter(*schema.names)
-        self._rows: list[Row] = []
-
-    def __enter__(self: Writer) -> Writer:
-        """The writer itself."""
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Commits the file, or removes it after an error."""
-        if kind is not None:
-            return self._file.abandon()
-        try:
-            self._flush()
-        except BaseException:
-            self._file.abandon()
-            raise
-        self._file.commit()
-
-    def add(self, row: Row) -> None:
-        """Adds one row."""
-        self._rows.append(row)
-        if len(self._rows) == ROWS_PER_GROUP:
-            self._flush()
-
-    def _flush(self) -> None:
-        if self._rows:
-            columns = zip(*map(self._values, self._rows), strict=True)
-            fields = zip(columns, self._schema, strict=True)
-            self._file.write([pa.array(column, field.type) for column, field in fields])
-            self._rows = []
 
 
 def read_part(path: Path, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
@@ -95,3 +52,25 @@ def check_parts(description: Path, parts: Sequence[Any]) -> tuple[Path, ...]:
             raise UserError(f"{file}: {size}, but {expected}; fetch it again")
         files.append(file)
     return tuple(files)
+
+
+def read_description(path: Path, form: str, needed: Sequence[str]) -> dict[str, Any]:
+    """The JSON file that is written when all parts are there.
+
+    Args:
+        path: of the file.
+        form: its `format`.
+        needed: keys that are read from it.
+
+    Raises:
+        UserError: it is damaged, or not ours.
+    """
+    try:
+        found: dict[str, Any] = json.loads(path.read_bytes())
+        if found["format"] != form:
+            raise ValueError(f"format {found['format']}, expected {form}")
+        if missing := [key for key in needed if key not in found]:
+            raise ValueError(f"no {missing[0]}")
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise UserError(f"{path}: cannot be read as a ledger's description ({error})") from error
+    return found

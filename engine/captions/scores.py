@@ -9,7 +9,6 @@ A row belongs to exactly one image file and one text, by their hashes: whatever 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,9 +17,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from engine.captions.parts import PartWriter, check_parts
+from engine.captions.parts import ROWS_PER_GROUP, check_parts, read_description
 from engine.errors import UserError
 from engine.native import hash_bytes, hash_file
+from engine.parquet_file import RowWriter
 
 SCORES_FOLDER = "scores"
 SCORES_NAME = "scores.json"
@@ -58,12 +58,12 @@ _TYPES = {"score": pa.float32(), "tokens": pa.int32(), "cut": pa.bool_()}
 SCHEMA = pa.schema([(name, _TYPES.get(name, pa.string())) for name in ScoreRow.__dataclass_fields__])
 
 
-class ScoreWriter(PartWriter[ScoreRow]):
+class ScoreWriter(RowWriter[ScoreRow]):
     """One part of a run of scores."""
 
     def __init__(self, path: Path) -> None:
         """Starts a temporary file beside `path`."""
-        super().__init__(path, SCHEMA)
+        super().__init__(path, SCHEMA, ROWS_PER_GROUP, write_page_checksum=True)
 
 
 @dataclass(frozen=True)
@@ -141,14 +141,7 @@ def read_scores_json(path: Path) -> dict[str, Any]:
     Raises:
         UserError: it is damaged, or not ours.
     """
-    try:
-        metadata: dict[str, Any] = json.loads(path.read_bytes())
-        if metadata["format"] != SCORES_FORMAT:
-            raise ValueError(f"format {metadata['format']}, expected {SCORES_FORMAT}")
-        metadata["scorer"]["id"], metadata["scorer"]["model"], metadata["parts"]
-    except (ValueError, KeyError, TypeError, OSError) as error:
-        raise UserError(f"{path}: cannot be read as a description of scores ({error})") from error
-    return metadata
+    return read_description(path, SCORES_FORMAT, ("scorer", "parts"))
 
 
 def _names(runs: Sequence[ScoreRun]) -> str:
