@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 MODEL = "stub"
+_ROUNDS = 5  # of the event loop until a connection that was just accepted can be dropped
 
 
 @dataclass(frozen=True)
@@ -143,6 +144,7 @@ class AnsweringServer:
         """Closes the port and drops every connection, as a server does that dies."""
         if self._server is not None:
             self._server.close()
-        for transport in list(self.open_ones):
-            transport.abort()
-        await asyncio.sleep(0)
+        for _ in range(_ROUNDS):
+            for transport in list(self.open_ones):
+                transport.abort()
+            await asyncio.sleep(0)

@@ -4,6 +4,7 @@
 # so running it again is cheap; an interrupted run is repaired by the next one.
 #
 # usage: scripts/setup.sh            environment: PYTHON=python3.12 chooses the interpreter of a new .venv
+#        scripts/setup.sh browser    only the browser that some tests drive
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -55,9 +56,16 @@ missing_packages() {
   has_python_header "$python" 2> /dev/null || echo "python$version-dev"
 }
 
-install_system_libraries() {
+# The names that tests/engine/browser.py looks for.
+missing_browser() {
+  command -v chromium chromium-browser google-chrome > /dev/null || echo chromium
+  command -v chromedriver > /dev/null || echo chromium-driver
+}
+
+# Takes the command that lists what is missing.
+install_missing() {
   local packages sudo=()
-  mapfile -t packages < <(missing_packages "$1" "$2")
+  mapfile -t packages < <("$@")
   ((${#packages[@]})) || return 0
   if ((EUID)); then sudo=(sudo -n); fi
   if ! command -v apt-get > /dev/null || { ((EUID)) && ! sudo -n true 2> /dev/null; }; then
@@ -128,15 +136,19 @@ main() {
   exec 9> build/.setup.lock
   flock 9
   : > "$LOG"
+  if [[ ${1:-} == browser ]]; then
+    install_missing missing_browser
+    return
+  fi
   python=$(find_python) || die "${PYTHON:-no Python}: not a working Python of $SUPPORTED; \
 install one (sudo apt-get install python3 python3-venv python3-dev) or name it: make setup PYTHON=/path/to/python3.11"
   venv_is_sound && python=.venv/bin/python
   version=$(version_of "$python")
-  install_system_libraries "$python" "$version"
+  install_missing missing_packages "$python" "$version"
   venv_is_sound || make_venv "$python" "$version"
   install_packages
   build_extension
   say "ready: .venv (Python $version), $((SECONDS - started)) s"
 }
 
-main
+main "$@"

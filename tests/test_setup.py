@@ -55,9 +55,9 @@ def have_python(machine: Path, complete: bool) -> None:
     write_program(machine / "bin" / "python3", f'{answer}\nexec "{sys.executable}" "$@"')
 
 
-def set_up(machine: Path) -> subprocess.CompletedProcess[str]:
+def set_up(machine: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [machine / "scripts" / "setup.sh"],
+        [machine / "scripts" / "setup.sh", *words],
         env={"PATH": str(machine / "bin"), "PYTHON": "python3"},
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
@@ -96,6 +96,30 @@ def test_one_missing_header_is_one_package(machine: Path, missing: str) -> None:
     assert done.returncode == 1
     assert asked_for(done) == [HEADERS[missing]]
     assert not (machine / ".venv").exists()
+
+
+def test_the_browser_is_asked_for_in_the_same_words(machine: Path) -> None:
+    assert asked_for(set_up(machine, "browser")) == ["chromium", "chromium-driver"]
+    write_program(machine / "bin" / "google-chrome", "")
+    assert asked_for(set_up(machine, "browser")) == ["chromium-driver"]
+    write_program(machine / "bin" / "chromedriver", "")
+    done = set_up(machine, "browser")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+def test_all_tests_need_browser_and_vllm() -> None:
+    """What is slow is not skipped: the command names what it requires."""
+    planned = {}
+    for slow in ("", "1"):
+        words = ["make", "--dry-run", "test", f"SLOW={slow}"]
+        planned[slow] = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert "VECLIP_REQUIRE_BROWSER=1 VECLIP_REQUIRE_VLLM=1" in planned["1"]
+    assert "scripts/setup_vllm_cpu.sh" in planned["1"]
+    assert "scripts/setup.sh browser" in planned["1"]
+    assert "not slow" not in planned["1"]
+    assert "not slow" in planned[""]
+    assert "vllm" not in planned[""]
 
 
 def test_an_unsupported_python_is_named(machine: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -36,10 +37,25 @@ class RayExecutor:
         if started:
             ray.init(log_to_driver=False, include_dashboard=False)
         try:
+            if started and not os.environ.get("RAY_ADDRESS"):
+                self._require_gpus()
             yield from _Run(work, ray.put(job), tasks, self._gpus).events(self._workers)
         finally:
             if started:
                 ray.shutdown()
+
+    def _require_gpus(self) -> None:
+        """On this machine alone no worker would ever begin; a cluster may grow.
+
+        Raises:
+            UserError: fewer GPUs than one worker needs.
+        """
+        there = sum(int(node["Resources"].get("GPU", 0)) for node in ray.nodes())
+        if there < self._gpus:
+            raise UserError(
+                f"--executor ray: this machine has {there} GPUs, each worker needs {self._gpus} "
+                "(--tensor-parallel); use a cluster (RAY_ADDRESS) or a server (--base-url)"
+            )
 
 
 class _Worker:

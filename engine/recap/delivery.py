@@ -44,6 +44,12 @@ class Lane:
         self._many: deque[asyncio.Future[None]] = deque()
         self._alone: deque[asyncio.Future[None]] = deque()
         self._again: asyncio.TimerHandle | None = None
+        self._blocked_s, self._blocked_since = 0.0, 0.0
+
+    def clock_s(self) -> float:
+        """A clock that stands still while other processes keep this one out of the room."""
+        now = time.monotonic()
+        return now - self._blocked_s - (now - self._blocked_since if self._blocked_since else 0.0)
 
     @asynccontextmanager
     async def enter(self, alone: bool) -> AsyncIterator[None]:
@@ -76,6 +82,9 @@ class Lane:
             self._room.leave()
 
     def _let_in(self, queue: deque[asyncio.Future[None]], width: int) -> None:
+        if self._blocked_since:
+            self._blocked_s += time.monotonic() - self._blocked_since
+            self._blocked_since = 0.0
         self._inside += width
         queue.popleft().set_result(None)
 
@@ -86,6 +95,7 @@ class Lane:
         return bool(queue)
 
     def _later(self) -> None:
+        self._blocked_since = self._blocked_since or time.monotonic()
         if self._again is None:
             self._again = asyncio.get_running_loop().call_later(POLL_S, self._look_again)
 
@@ -102,7 +112,7 @@ class Delivery:
         self._backend, self._patience = backend, patience
         self._lane = Lane(concurrency, room)
         self._reviving = asyncio.Lock()
-        self._last_answer = time.monotonic()
+        self._last_answer = self._lane.clock_s()
         self._last_death = 0.0
         self.repeats = 0
         """Requests that were sent again because the engine failed, waited or died."""
@@ -114,17 +124,17 @@ class Delivery:
             TooLong: the request does not fit the model; nothing was paid for.
             UserError: the engine is gone, or has not answered anyone for too long.
         """
-        began = time.monotonic()
+        began = self._lane.clock_s()
         failures = waits = deaths_alone = 0
         suspect = False
         while True:
             try:
                 async with self._lane.enter(suspect):
                     completion = await self._backend.generate(request)
-                self._last_answer = time.monotonic()
+                self._last_answer = self._lane.clock_s()
                 return completion
             except Refused:
-                self._last_answer = time.monotonic()
+                self._last_answer = self._lane.clock_s()
                 return Completion(failure="request_refused")
             except Failed as error:
                 failures += 1
@@ -156,14 +166,14 @@ class Delivery:
         Raises:
             UserError: no one has had an answer for too long.
         """
-        self._check_silence(time.monotonic() - max(began, self._last_answer), error)
+        self._check_silence(self._lane.clock_s() - max(began, self._last_answer), error)
         patience = self._patience
         wait_s = max(asked_s, patience.first_wait_s * 2 ** min(count - 1, 16))
         await asyncio.sleep(min(wait_s, patience.longest_wait_s))
 
     async def _revive(self, error: Exception) -> None:
         """Returns when the engine is there again; one task tries, the others wait for it."""
-        noticed = time.monotonic()
+        noticed = self._lane.clock_s()
         async with self._reviving:
             if self._last_death > noticed:
                 return  # someone saw it come back while this task waited
@@ -171,7 +181,7 @@ class Delivery:
             while not await self._backend.revive():
                 tries += 1
                 await self._wait(tries, 0.0, noticed, error)
-            self._last_death = time.monotonic()
+            self._last_death = self._lane.clock_s()
 
     def _check_silence(self, silent_s: float, error: Exception) -> None:
         if silent_s > self._patience.silence_s:

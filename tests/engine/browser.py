@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import shutil
 import subprocess
 import tempfile
@@ -16,6 +17,7 @@ from typing import Any
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
 AVAILABLE = CHROMIUM is not None and DRIVER is not None
+REQUIRED = bool(os.environ.get("VECLIP_REQUIRE_BROWSER"))
 _ARGUMENTS = [
     "--headless=new",
     "--no-sandbox",

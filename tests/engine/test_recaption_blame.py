@@ -13,6 +13,7 @@ from recaption_kit import PLAIN, as_set, rows_of, run_stage
 from stub_server import good, serving
 
 from benchmarks.answering_server import Answer, prompt_of
+from engine.recap.delivery import Lane
 from engine.recap.host import close_hosts
 from engine.recap.room import SharedRoom, room_for
 
@@ -105,6 +106,24 @@ def test_a_room_is_shared_or_taken_by_one(tmp_path: Path) -> None:
     third.leave()
     assert one.share()
     assert other.share()
+
+
+def test_who_is_kept_out_does_not_take_that_for_silence(tmp_path: Path) -> None:
+    taken = SharedRoom(tmp_path / "server")
+    assert taken.take()
+
+    async def wait() -> list[float]:
+        lane = Lane(4, SharedRoom(tmp_path / "server"))
+        times = [lane.clock_s()]
+        asyncio.get_running_loop().call_later(0.5, taken.leave)
+        async with lane.enter(alone=False):
+            times.append(lane.clock_s())
+            await asyncio.sleep(0.2)
+        return [*times, lane.clock_s()]
+
+    before, inside, after = asyncio.run(wait())
+    assert inside - before < 0.1
+    assert after - inside >= 0.2
 
 
 def test_who_asks_one_server_meets_in_one_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
