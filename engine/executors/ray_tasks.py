@@ -50,7 +50,7 @@ class RayExecutor:
         Raises:
             UserError: fewer GPUs than one worker needs.
         """
-        there = sum(int(node["Resources"].get("GPU", 0)) for node in ray.nodes())
+        there = int(ray.cluster_resources().get("GPU", 0))  # type: ignore[no-untyped-call]
         if there < self._gpus:
             raise UserError(
                 f"--executor ray: this machine has {there} GPUs, each worker needs {self._gpus} "
