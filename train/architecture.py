@@ -11,6 +11,8 @@ from engine.errors import UserError
 from engine.nearest import nearest
 
 Pooling = Literal["auto", "argmax", "eos"]
+# Temperature and bias that the logits start with: Radford et al. 2021 (2.5), Zhai et al. 2023 (algorithm 1).
+INITIAL_LOGITS: Mapping[str, tuple[float, float | None]] = {"infonce": (0.07, None), "siglip": (0.1, -10.0)}
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,8 @@ class ModelConfig:
     Attributes:
         image_size: with `name` only: another input size, pixels (position embeddings are made to fit).
         quick_gelu: OpenAI's approximation of GELU; null: what the named model has, otherwise exact GELU.
-        init_temperature: the logit scale starts at log(1 / this); 0.07 is CLIP's.
+        init_temperature: the logit scale starts at log(1 / this); null: the loss's own (CLIP's 0.07, SigLIP's
+            0.1).
         grad_checkpointing: recompute activations in the backward pass: less memory, about a third more time.
     """
 
@@ -61,7 +64,7 @@ class ModelConfig:
     vision: VisionConfig | None = None
     text: TextConfig | None = None
     quick_gelu: bool | None = None
-    init_temperature: float = 0.07
+    init_temperature: float | None = None
     grad_checkpointing: bool = False
 
     def __post_init__(self) -> None:
@@ -70,7 +73,7 @@ class ModelConfig:
         Raises:
             UserError: it is not above 0.
         """
-        if not 0 < self.init_temperature < math.inf:
+        if self.init_temperature is not None and not 0 < self.init_temperature < math.inf:
             raise UserError(
                 f"model.init_temperature: {self.init_temperature} given; expected a number above 0"
             )
@@ -95,6 +98,7 @@ class Architecture:
     Attributes:
         vision: fields of open_clip's CLIPVisionCfg.
         text: fields of open_clip's CLIPTextCfg.
+        init_logit_bias: None: the model has no bias of the logits.
     """
 
     embed_dim: int
@@ -103,6 +107,7 @@ class Architecture:
     quick_gelu: bool
     init_temperature: float
     grad_checkpointing: bool
+    init_logit_bias: float | None = None
 
     @property
     def image_size(self) -> int:
@@ -110,13 +115,16 @@ class Architecture:
         return int(self.vision["image_size"])
 
 
-def resolve_architecture(config: ModelConfig, tokenizer: TokenizerFacts) -> Architecture:
-    """Fits the model to the tokenizer that the data was sharded with.
+def resolve_architecture(
+    config: ModelConfig, tokenizer: TokenizerFacts, loss: str = "infonce"
+) -> Architecture:
+    """Fits the model to the tokenizer that the data was sharded with, and its logits to the loss.
 
     Raises:
         UserError: unknown name, both or neither of name and sizes, or sizes that contradict the tokenizer.
     """
     base = _named(config) if config.name is not None else _sized(config)
+    temperature, bias = INITIAL_LOGITS[loss]
     text = {**base["text_cfg"], **_text_fields(config.text, tokenizer)}
     if config.text is None and base["text_cfg"].get("hf_model_name"):
         raise UserError(
@@ -127,8 +135,9 @@ def resolve_architecture(config: ModelConfig, tokenizer: TokenizerFacts) -> Arch
         vision=base["vision_cfg"],
         text=text,
         quick_gelu=bool(base.get("quick_gelu", False)) if config.quick_gelu is None else config.quick_gelu,
-        init_temperature=config.init_temperature,
+        init_temperature=temperature if config.init_temperature is None else config.init_temperature,
         grad_checkpointing=config.grad_checkpointing,
+        init_logit_bias=bias,
     )
 
 

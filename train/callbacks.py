@@ -21,7 +21,8 @@ MAX_LOGIT_SCALE = math.log(100.0)
 
 
 class ClampLogitScale(Algorithm):
-    """Keeps the learnt logit scale in [0, log 100] after each optimizer step."""
+    """Keeps the learnt logit scale in [0, log 100] after each optimizer step; SigLIP's, which has a bias beside
+    it, is free as in its paper."""
 
     def match(self, event: Event, state: State) -> bool:
         """After the step and before checkpoints (AFTER_TRAIN_BATCH, despite its name, comes before the
@@ -30,21 +31,26 @@ class ClampLogitScale(Algorithm):
 
     def apply(self, event: Event, state: State, logger: Logger) -> None:
         """Clamps in place."""
-        with torch.no_grad():
-            clip_of(state).logit_scale.clamp_(0.0, MAX_LOGIT_SCALE)
+        clip = clip_of(state)
+        if clip.logit_bias is None:
+            with torch.no_grad():
+                clip.logit_scale.clamp_(0.0, MAX_LOGIT_SCALE)
 
 
 class LogLogitScale(Callback):
-    """Logs the logit scale each `interval` steps."""
+    """Logs the logit scale, and SigLIP's bias, each `interval` steps."""
 
     def __init__(self, interval: int) -> None:
         """Logs each `interval` steps."""
         self.interval = interval
 
     def batch_end(self, state: State, logger: Logger) -> None:
-        """Logs what the logits were multiplied by."""
+        """Logs what the logits were multiplied by, and what was added to them."""
         if int(state.timestamp.batch) % self.interval == 0:
-            logger.log_metrics({"model/logit_scale": float(clip_of(state).logit_scale.detach().exp())})
+            clip = clip_of(state)
+            logger.log_metrics({"model/logit_scale": float(clip.logit_scale.detach().exp())})
+            if clip.logit_bias is not None:
+                logger.log_metrics({"model/logit_bias": float(clip.logit_bias.detach())})
 
 
 class ConsoleLog(Callback):

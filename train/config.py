@@ -21,6 +21,7 @@ from loaders.recipe.sources import apply_overrides, read_yaml
 from loaders.recipe.strict import build, to_plain
 from loaders.retrieval import RetrievalConfig
 from train.architecture import ModelConfig, image_size_of
+from train.loss import LossConfig
 from train.optim import OptimizerConfig, ScheduleConfig, check_time
 
 DERIVED = {
@@ -59,6 +60,7 @@ class TrainConfig:
         data: training data (loaders.loader.DataConfig).
         global_train_batch_size: samples a step over all ranks; the loss contrasts all of them.
         max_duration: a Composer time ("15ep", "20000ba", "1000000000sp").
+        loss: which contrastive loss (train.loss.LossConfig).
         retrieval: held-out set (loaders.retrieval.RetrievalConfig), or null for none.
         eval_interval: also measure retrieval this often; it is always measured at the end.
         clip_grad_norm: largest gradient norm, or null.
@@ -82,6 +84,7 @@ class TrainConfig:
     data: DataConfig
     global_train_batch_size: int
     max_duration: str
+    loss: LossConfig = field(default_factory=LossConfig)
     retrieval: RetrievalConfig | None = None
     eval_interval: str | None = None
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)

@@ -15,7 +15,7 @@ from open_clip.transformer import text_global_pool
 from torch import Tensor
 
 from train.architecture import Architecture
-from train.loss import contrastive_loss
+from train.loss import LossConfig, Pairs, contrastive_loss
 from train.precision import precision_context
 
 
@@ -36,6 +36,7 @@ def build_clip(architecture: Architecture, seed: int, device: str | None = None)
             CLIPTextCfg(**a.text),
             quick_gelu=a.quick_gelu,
             init_logit_scale=math.log(1 / a.init_temperature),
+            init_logit_bias=a.init_logit_bias,
         )
     if a.grad_checkpointing:
         model.set_grad_checkpointing(True)
@@ -103,21 +104,30 @@ class ContrastiveModel(ComposerModel):
     image_mean: Tensor
     image_std: Tensor
 
-    def __init__(self, clip: CLIP, normalisation: Normalisation, precision: str = "fp32") -> None:
+    def __init__(
+        self,
+        clip: CLIP,
+        normalisation: Normalisation,
+        precision: str = "fp32",
+        loss: LossConfig | None = None,
+    ) -> None:
         """Wrap `clip`; its weights appear in checkpoints as `clip.*`. `precision` is of the forward pass."""
         super().__init__()
-        self.clip, self.precision = clip, precision
+        self.clip, self.precision, self.loss_config = clip, precision, loss or LossConfig()
         self.register_buffer("image_mean", torch.tensor(normalisation.mean).view(3, 1, 1), persistent=False)
         self.register_buffer("image_std", torch.tensor(normalisation.std).view(3, 1, 1), persistent=False)
 
     def forward(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
-        """Unit features [B, D] of both towers and the scale; all of it inside DDP's forward."""
+        """Unit features [B, D] of both towers, scale and SigLIP's bias; all of it inside DDP's forward."""
         with precision_context(self.precision):
-            return {
+            outputs = {
                 "image": self.encode_image(batch["image"]),
                 "text": encode_text(self.clip, batch["text"]),
                 "scale": self.clip.logit_scale.exp(),
             }
+        if self.clip.logit_bias is not None:
+            outputs["bias"] = self.clip.logit_bias
+        return outputs
 
     def encode_image(self, image: Tensor) -> Tensor:
         """Unit image features [B, D]."""
@@ -127,4 +137,4 @@ class ContrastiveModel(ComposerModel):
 
     def loss(self, outputs: Mapping[str, Tensor], batch: Mapping[str, Any]) -> Tensor:
         """This rank's share of the contrastive loss over the global batch."""
-        return contrastive_loss(outputs["image"], outputs["text"], outputs["scale"])
+        return contrastive_loss(Pairs(**outputs, tokens=batch["text"]), self.loss_config)

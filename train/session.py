@@ -95,7 +95,7 @@ def open_session(config: TrainConfig) -> Session:
     card = _card(config)
     clip = build_clip(card.architecture, config.seed)
     precision = resolve_precision(config.precision)
-    model = ContrastiveModel(device.module_to_device(clip), card.normalisation, precision)
+    model = ContrastiveModel(device.module_to_device(clip), card.normalisation, precision, config.loss)
     plan = make_plan(config.max_duration, config.global_train_batch_size, len(loader))
     _save_card(config, folder, card)
     evaluate = None
@@ -177,7 +177,7 @@ def _loggers(config: TrainConfig, folder: Path | None) -> list[LoggerDestination
 
 def _card(config: TrainConfig) -> checkpoints.ModelCard:
     tokenizer = checkpoints.read_tokenizer(config.data.local)
-    architecture = resolve_architecture(config.model, tokenizer)
+    architecture = resolve_architecture(config.model, tokenizer, config.loss.name)
     return checkpoints.ModelCard(architecture, tokenizer, Normalisation(config.data.mean, config.data.std))
 
 
