@@ -21,8 +21,10 @@ MAX_LOGIT_SCALE = math.log(100.0)
 
 
 class ClampLogitScale(Algorithm):
-    """Keeps the learnt logit scale in [0, log 100] after each optimizer step; SigLIP's, which has a bias beside
-    it, is free as in its paper."""
+    """Keeps the learnt logit scale in [0, log 100] after each optimizer step.
+
+    SigLIP's, which has a bias beside it, is free as in its paper.
+    """
 
     def match(self, event: Event, state: State) -> bool:
         """After the step and before checkpoints (AFTER_TRAIN_BATCH, despite its name, comes before the

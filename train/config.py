@@ -66,7 +66,8 @@ class TrainConfig:
         clip_grad_norm: largest gradient norm, or null.
         precision: `auto` is amp_bf16 on a GPU and fp32 on a CPU; there, amp_bf16 pays with
             AVX512-BF16 or AMX.
-        device_train_microbatch_size: there to be refused: see train/README.md.
+        device_train_microbatch_size: samples of a rank whose activations are held at a time; the towers run
+            twice, the loss and its gradients stay the whole batch's (train/README.md). `auto` is refused.
         seed: of weights and draws.
         run_name: name of the run; null takes the recipe's file name.
         save_folder: checkpoints, config.yaml, log.jsonl and results.json; null saves nothing.
@@ -159,11 +160,12 @@ def _image_size(values: Mapping[str, Any]) -> dict[str, int]:
 
 def _check(config: TrainConfig) -> None:
     micro = config.device_train_microbatch_size
-    if micro is not None and micro != config.data.batch_size:
+    if micro is not None and (isinstance(micro, str) or micro < 1):
         raise UserError(
-            f"device_train_microbatch_size: {micro} given, but the loss contrasts the whole batch of "
-            f"{config.data.batch_size} a rank at once and microbatches would silently have fewer negatives; "
-            "leave it out, and use more ranks, model.grad_checkpointing=true or a smaller batch"
+            f"device_train_microbatch_size: {micro} given; expected a whole number of at least 1, or null. "
+            "`auto` would let Composer cut the batch by what memory is free, and the loss of each part "
+            "would silently have fewer negatives; give the largest number that fits, such as "
+            f"{min(64, config.data.batch_size)}: the loss stays that of the whole batch"
         )
     for name in ("max_duration", "save_interval", "eval_interval"):
         if getattr(config, name) is not None:

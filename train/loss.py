@@ -73,7 +73,7 @@ class Pairs:
         text: unit features [B, D]; row i belongs to image i.
         scale: factor of the cosine similarities, a scalar (exp of the learnt logit scale).
         bias: added to the logits, a scalar; SigLIP only.
-        tokens: int64 [B, L] with padding of 0, same L everywhere; needed for `mask_identical` only.
+        tokens: int64 [B, L] with padding, the same L on every rank; needed for `mask_identical` only.
     """
 
     image: Tensor
@@ -103,7 +103,9 @@ def contrastive_loss(pairs: Pairs, config: LossConfig) -> Tensor:
             )
             return torch.as_tensor(total / len(image))
         row_loss = functools.partial(_cross_entropy, targets, config.label_smoothing)
-        images, texts = gather_rows(torch.cat([image, text], 1)).split([image.shape[1], text.shape[1]], 1)
+        images, texts = torch.split(
+            gather_rows(torch.cat([image, text], 1)), [image.shape[1], text.shape[1]], dim=1
+        )
         of_images = _SumOverRows.apply(row_loss, image, texts, scale)  # type: ignore[no-untyped-call]
         of_texts = _SumOverRows.apply(row_loss, text, images, scale)  # type: ignore[no-untyped-call]
         return torch.as_tensor((of_images + of_texts) / (2 * len(image)))
@@ -154,9 +156,9 @@ def _rank() -> int:
 def caption_hash(tokens_BL: Tensor) -> Tensor:
     """A number for each caption, equal for equal tokens: int64 [B].
 
-    A multilinear hash with fixed random factors, modulo 2^64 (padding of 0 does not count). Token ids differ
-    by less than 2^16, so two captions that differ share a number with probability 2^-49 at most: at 32,768
-    captions a batch, one pair in a million batches, which would lose it one negative.
+    A multilinear hash with fixed random factors, modulo 2^64. Token ids differ by less than 2^16, so two
+    captions that differ share a number with probability 2^-49 at most: at 32,768 captions a batch, one pair
+    in a million batches, which would lose it one negative.
     """
     draws = torch.Generator().manual_seed(0x5EED)
     factors = torch.randint(-(2**63), 2**63 - 1, (tokens_BL.shape[1],), generator=draws)
@@ -229,7 +231,7 @@ class _SumOverRows(torch.autograd.Function):
         of_rows: list[Tensor] = []
         of_others = [torch.zeros_like(other) for other in others]
         for start in range(0, len(rows_BD), size):
-            with torch.enable_grad():
+            with torch.enable_grad():  # type: ignore[no-untyped-call]
                 inputs = [t.detach().requires_grad_() for t in (rows_BD[start : start + size], *others)]
                 part = row_loss(start, *inputs)
             total += part.detach()

@@ -13,8 +13,11 @@ from composer.models import ComposerModel
 from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
 from open_clip.transformer import text_global_pool
 from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
 
+from engine.errors import UserError
 from train.architecture import Architecture
+from train.cached import encode_twice
 from train.loss import LossConfig, Pairs, contrastive_loss
 from train.precision import precision_context
 
@@ -110,24 +113,46 @@ class ContrastiveModel(ComposerModel):
         normalisation: Normalisation,
         precision: str = "fp32",
         loss: LossConfig | None = None,
+        microbatch: int | None = None,
     ) -> None:
-        """Wrap `clip`; its weights appear in checkpoints as `clip.*`. `precision` is of the forward pass."""
+        """Wrap `clip`; its weights appear in checkpoints as `clip.*`.
+
+        Args:
+            clip: with its weights.
+            normalisation: of uint8 images.
+            precision: of the forward pass.
+            loss: by default InfoNCE.
+            microbatch: samples whose activations are held at a time (train.cached); None: the whole batch's.
+
+        Raises:
+            UserError: `microbatch` for a tower with batch normalisation.
+        """
         super().__init__()
         self.clip, self.precision, self.loss_config = clip, precision, loss or LossConfig()
+        self.microbatch = microbatch
+        if microbatch is not None and any(isinstance(m, _BatchNorm) for m in clip.modules()):
+            raise UserError(
+                "device_train_microbatch_size: this model normalises over the batch, so microbatches would "
+                "train another one; leave it out, or take one without batch normalisation, such as a ViT"
+            )
         self.register_buffer("image_mean", torch.tensor(normalisation.mean).view(3, 1, 1), persistent=False)
         self.register_buffer("image_std", torch.tensor(normalisation.std).view(3, 1, 1), persistent=False)
 
     def forward(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
         """Unit features [B, D] of both towers, scale and SigLIP's bias; all of it inside DDP's forward."""
-        with precision_context(self.precision):
-            outputs = {
-                "image": self.encode_image(batch["image"]),
-                "text": encode_text(self.clip, batch["text"]),
-                "scale": self.clip.logit_scale.exp(),
-            }
+        inputs, size = (batch["image"], batch["text"]), self.microbatch
+        if size is None or len(inputs[0]) <= size:
+            image, text = self._encode(*inputs)
+        else:
+            image, text = encode_twice(self._encode, inputs, size, self.clip)
+        outputs = {"image": image, "text": text, "scale": self.clip.logit_scale.exp()}
         if self.clip.logit_bias is not None:
             outputs["bias"] = self.clip.logit_bias
         return outputs
+
+    def _encode(self, image: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
+        with precision_context(self.precision):
+            return self.encode_image(image), encode_text(self.clip, text)
 
     def encode_image(self, image: Tensor) -> Tensor:
         """Unit image features [B, D]."""

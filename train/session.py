@@ -95,7 +95,11 @@ def open_session(config: TrainConfig) -> Session:
     card = _card(config)
     clip = build_clip(card.architecture, config.seed)
     precision = resolve_precision(config.precision)
-    model = ContrastiveModel(device.module_to_device(clip), card.normalisation, precision, config.loss)
+    microbatch = config.device_train_microbatch_size
+    assert not isinstance(microbatch, str)  # load_config refuses `auto`
+    model = ContrastiveModel(
+        device.module_to_device(clip), card.normalisation, precision, config.loss, microbatch
+    )
     plan = make_plan(config.max_duration, config.global_train_batch_size, len(loader))
     _save_card(config, folder, card)
     evaluate = None

@@ -58,8 +58,9 @@ def test_the_papers_batches_and_mix() -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["device_train_microbatch_size=auto"], "microbatches would silently have fewer negatives"),
-        (["device_train_microbatch_size=8"], "microbatches would silently have fewer negatives"),
+        (["device_train_microbatch_size=auto"], "would silently have fewer negatives"),
+        (["device_train_microbatch_size=0"], "0 given; expected a whole number of at least 1"),
+        (["loss.name=clip"], "loss.name: expected one of infonce, siglip"),
         (["data.batch_size=8"], "data.batch_size: cannot be given; it follows from global_train_batch_size"),
         (["retrieval.image_size=8"], "retrieval.image_size: cannot be given"),
         (["optimizer.lrr=1"], r"optimizer.lrr: unknown key \(did you mean lr\?\)"),

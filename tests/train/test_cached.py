@@ -1,0 +1,203 @@
+"""Microbatches with cached features train as the whole batch does: loss, gradients, alone and over ranks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from torch.nn.parallel import DistributedDataParallel
+
+from engine.errors import UserError
+from tests.train import corpus
+from tests.train.test_run import COMPOSER, command, losses, run
+from train.architecture import ModelConfig, TextConfig, TokenizerFacts, VisionConfig, resolve_architecture
+from train.loss import LossConfig
+from train.model import ContrastiveModel, Normalisation, build_clip
+
+BATCH = 8
+CONTEXT, END = 8, 99
+LOSSES = {"infonce": LossConfig(mask_identical=True, label_smoothing=0.1), "siglip": LossConfig("siglip")}
+Grads = dict[str, torch.Tensor]
+
+
+def _model(loss: str = "infonce", dropout: float = 0.5, **options: Any) -> ContrastiveModel:
+    # 16 patches: a CPU's normal draws come in blocks of 16, so any microbatches draw what the batch draws.
+    vision = VisionConfig(32, 2, 64, 8, patch_dropout=dropout)
+    config = ModelConfig(embed_dim=16, vision=vision, text=TextConfig(2, 32, 2))
+    facts = TokenizerFacts("clip", "a" * 64, CONTEXT, END + 1, END, 0)
+    clip = build_clip(resolve_architecture(config, facts, loss), 1)
+    return ContrastiveModel(clip, Normalisation((0.5,) * 3, (0.5,) * 3), loss=LOSSES[loss], **options)
+
+
+def _batch(part: slice = slice(None)) -> dict[str, torch.Tensor]:
+    draws = torch.Generator().manual_seed(0)
+    text = torch.randint(1, END, (BATCH, CONTEXT), generator=draws)
+    ends = torch.randint(3, CONTEXT, (BATCH,), generator=draws)
+    text[torch.arange(BATCH), ends] = END
+    text[torch.arange(CONTEXT) > ends[:, None]] = 0
+    text[6] = text[1]
+    return {"image": torch.randn(BATCH, 3, 32, 32, generator=draws)[part], "text": text[part]}
+
+
+def _step(model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> Grads:
+    """Loss, gradients and the draw that would come next."""
+    torch.manual_seed(4)
+    inner = model.module if isinstance(model, DistributedDataParallel) else model
+    loss = inner.loss(model(batch), batch)
+    loss.backward()
+    grads = {name: p.grad for name, p in inner.named_parameters() if p.grad is not None}
+    return {"loss": loss.detach(), "next draw": torch.rand(1), **grads}
+
+
+def _assert_same(found: Grads, expected: Grads, tolerance: float) -> None:
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value, rtol=tolerance, atol=tolerance, msg=name)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("size", [1, 2, 3, 5, BATCH])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-10), (torch.float32, 1e-5)])
+def test_equals_the_whole_batch(dtype: torch.dtype, tolerance: float, size: int, loss: str) -> None:
+    expected = _step(_model(loss).to(dtype), _batch())
+    _assert_same(_step(_model(loss, microbatch=size).to(dtype), _batch()), expected, tolerance)
+    assert ("clip.logit_bias" in expected) == (loss == "siglip")
+
+
+def test_patch_dropout_is_on_and_matters() -> None:
+    expected = _step(_model().double(), _batch())
+    without = _step(_model(dropout=0.0).double(), _batch())
+    assert (expected["loss"] - without["loss"]).abs() > 1e-4
+
+
+def test_no_more_than_a_microbatch_goes_through_the_towers() -> None:
+    model, seen = _model(microbatch=3), []
+    model.clip.visual.register_forward_hook(lambda _, inputs, __: seen.append(len(inputs[0])))
+    _step(model, _batch())
+    assert seen == [3, 3, 2, 3, 3, 2]
+
+
+@pytest.mark.parametrize("locked", ["visual", "transformer"])
+def test_a_locked_tower_gets_no_gradient(locked: str) -> None:
+    models = [_model(microbatch=size).double() for size in (None, 3)]
+    for model in models:
+        getattr(model.clip, locked).requires_grad_(False)
+        model.clip.visual.proj.requires_grad_(False)
+    expected, found = (_step(model, _batch()) for model in models)
+    assert not any(name.startswith(f"clip.{locked}.") for name in found)
+    _assert_same(found, expected, 1e-10)
+
+
+def test_gradient_checkpointing_inside() -> None:
+    checkpointed = _model(microbatch=3).double()
+    checkpointed.clip.set_grad_checkpointing(True)
+    _assert_same(_step(checkpointed, _batch()), _step(_model().double(), _batch()), 1e-10)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="the rules for CPUs")
+def test_both_passes_are_bfloat16() -> None:
+    model, seen = _model(precision="amp_bf16", microbatch=4), []
+    model.clip.visual.conv1.register_forward_hook(lambda _, __, output: seen.append(output.dtype))
+    found, expected = _step(model, _batch()), _step(_model(precision="amp_bf16"), _batch())
+    assert seen == [torch.bfloat16] * 4
+    for name, value in expected.items():
+        assert (found[name] - value).norm() <= 3e-2 * value.norm() + 1e-6, name
+
+
+def test_a_scaled_loss_has_scaled_gradients() -> None:
+    """As fp16's scaler needs it: by a power of two, exactly; and what overflows is seen to."""
+    plain, scaled, huge = (_model(microbatch=3) for _ in range(3))
+    for model, factor in ((plain, 1.0), (scaled, 2.0**16), (huge, 1e38)):
+        torch.manual_seed(4)
+        (model.loss(model(_batch()), _batch()) * factor).backward()
+    for one, other in zip(plain.parameters(), scaled.parameters(), strict=True):
+        torch.testing.assert_close(one.grad, other.grad / 2.0**16, rtol=1e-6, atol=0)
+    assert not all(torch.isfinite(p.grad).all() for p in huge.parameters())
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("precision", ["fp32", "amp_bf16", "amp_fp16"])
+def test_on_a_gpu(precision: str) -> None:
+    batch = {name: tensor.cuda() for name, tensor in _batch().items()}
+    expected, found = (
+        _step(_model(precision=precision, microbatch=size).cuda(), batch) for size in (None, 3)
+    )
+    tolerance = 1e-4 if precision == "fp32" else 3e-2
+    for name, value in expected.items():
+        assert (found[name] - value).norm() <= tolerance * value.norm() + 1e-6, name
+
+
+def test_batch_normalisation_is_refused() -> None:
+    clip = _model().clip
+    clip.visual.ln_post = torch.nn.BatchNorm1d(64)
+    with pytest.raises(UserError, match="normalises over the batch"):
+        ContrastiveModel(clip, Normalisation((0.5,) * 3, (0.5,) * 3), microbatch=4)
+
+
+DDP = {"plain": {}, "unused": {"find_unused_parameters": True}, "static": {"static_graph": True}}
+
+
+def _rank(rank: int, folder: str) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+    own, results = slice(rank * BATCH // 2, (rank + 1) * BATCH // 2), {}
+    for name, options in DDP.items():
+        for loss in LOSSES:
+            model = _model(loss, dropout=0.0, microbatch=3).double()
+            wrapped = DistributedDataParallel(model, **options)
+            for _ in range(2):  # DDP rebuilds its buckets after the first step
+                model.zero_grad()
+                grads = _step(wrapped, _batch(own))
+            dist.all_reduce(grads["loss"])
+            grads["loss"] /= 2
+            results[name, loss] = grads
+    torch.save(results, f"{folder}/{rank}.pt")
+    dist.destroy_process_group()
+
+
+@pytest.fixture(scope="module")
+def two_ranks(tmp_path_factory: pytest.TempPathFactory) -> list[dict[tuple[str, str], Grads]]:
+    folder = tmp_path_factory.mktemp("ranks")
+    mp.start_processes(_rank, (str(folder),), nprocs=2, start_method="fork")
+    return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
+
+
+@pytest.mark.filterwarnings("ignore:find_unused_parameters=True was specified")
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("options", DDP)
+def test_two_ranks_equal_the_whole_batch(
+    options: str, loss: str, two_ranks: list[dict[tuple[str, str], Grads]]
+) -> None:
+    expected = _step(_model(loss, dropout=0.0).double(), _batch())
+    del expected["next draw"]
+    for results in two_ranks:
+        found = {name: value for name, value in results[options, loss].items() if name != "next draw"}
+        _assert_same(found, expected, 1e-10)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cached")
+    corpus.write_corpus(folder / "train", 160, seed=1)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("ranks", "launcher", "size"),
+    [(1, (), 5), pytest.param(2, COMPOSER, 5, marks=pytest.mark.slow)],
+    ids=["one rank", "two ranks"],
+)
+def test_a_run_is_the_same_run(place: Path, ranks: int, launcher: tuple[str, ...], size: int) -> None:
+    """Through Composer, with patch dropout: 32 samples a step, microbatches of 5."""
+    more = ["retrieval=null", "max_duration=6ba", "model.vision.patch_dropout=0.5", "data.num_workers=0"]
+    options = {"launcher": launcher} if launcher else {}
+    for name, setting in (("whole", "null"), ("cached", str(size))):
+        words = [*more, f"device_train_microbatch_size={setting}"]
+        run(command(place, f"{name}{ranks}", *words, **options))
+    whole, cached = (losses(place / "runs" / f"{name}{ranks}") for name in ("whole", "cached"))
+    assert len(whole) == 6
+    assert cached == pytest.approx(whole, rel=1e-5)
