@@ -199,6 +199,13 @@ def test_a_browser_renders_filters_and_pages(browser: Browser, tmp_path: Path) -
     assert browser.run("return document.getElementById('nothing').hidden") is False
 
 
+def plotted(browser: Browser, at: int) -> dict[str, str]:
+    """Names and numbers of one plot with bars."""
+    plot = f"document.querySelectorAll('figure')[{at}]"
+    texts = browser.run(f"return [...{plot}.querySelectorAll('text')].map(e => e.textContent)")
+    return dict(zip(texts[::2], texts[1::2], strict=True))
+
+
 def test_words_are_coloured_by_where_they_come_from(browser: Browser, tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     write_page(page, "boats", [sample(1)], SOURCES)
@@ -219,7 +226,14 @@ def test_words_are_coloured_by_where_they_come_from(browser: Browser, tmp_path: 
     titles = browser.run(
         "return [...document.querySelectorAll('figcaption')].map(e => e.textContent.toWellFormed())"
     )
-    assert titles[0] == "captions by source"
+    assert titles[:4] == [
+        "captions by source",
+        *(f"distinct {n}-grams, % (first 1 captions of each)" for n in (1, 2, 3)),
+    ]
+    assert titles[4:6] == ["words of vecap", "words of the inputs that vecap keeps, %"]
+    assert plotted(browser, 4) == {"from both": "1", "from AltText": "1", "from VeC": "1", "in neither": "1"}
+    assert plotted(browser, 5) == {"kept of alttext": "40", "kept of vec": "100"}
+    assert plotted(browser, 1) == {"alttext": "100", "vec": "80", "vecap": "77.8"}
     assert "vecap, words: 1 captions, mean 9.0" in titles
     assert "vecap, codes" in titles
 

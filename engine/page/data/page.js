@@ -18,6 +18,7 @@
 
   const words = (text) => text.match(WORD) || [];
   const stem = (word) => word.toLowerCase().replace(/['\u2019]s?$/, "").replace(/([^su])s$/, "$1");
+  const isStop = (word) => STOP.has(word.toLowerCase());
   const stems = (captions) => new Set(captions.flatMap((caption) => words(caption.text).map(stem)));
   const kind = (source) => (source.startsWith("rewrite") ? "rewrite" : source);
   const isBad = (caption) => caption.code && caption.code !== "ok" && !/_removed$|_joined$/.test(caption.code);
@@ -37,8 +38,8 @@
 
   // The colour of a word: where a new caption has it from, or that an input's word was lost.
   function classOf(sample, source, word) {
+    if (isStop(word)) return "";
     const bare = stem(word);
-    if (STOP.has(bare)) return "";
     if (source === "vecap" || source === "rewrite") {
       if (!sample.alttext.size && !sample.vec.size) return "";
       const inAlttext = sample.alttext.has(bare), inVec = sample.vec.has(bare);
@@ -213,11 +214,49 @@
     const rows = [...counts].sort((a, b) => b[1] - a[1]).slice(0, 12), top = rows[0][1];
     const svg = draw("svg", { viewBox: `0 0 320 ${rows.length * 17 + 6}`, role: "img", "aria-label": title });
     rows.forEach(([name, count], at) => {
-      svg.append(draw("text", { x: 108, y: at * 17 + 14, "text-anchor": "end" }, name.slice(0, 20)),
-        draw("rect", { x: 114, y: at * 17 + 5, height: 12, width: Math.max(1, 150 * count / top) }),
-        draw("text", { x: 120 + 150 * count / top, y: at * 17 + 15 }, count.toLocaleString("en")));
+      svg.append(draw("text", { x: 126, y: at * 17 + 14, "text-anchor": "end" }, name.slice(0, 20)),
+        draw("rect", { x: 132, y: at * 17 + 5, height: 12, width: top ? Math.max(1, 136 * count / top) : 0 }),
+        draw("text", { x: 138 + (top ? 136 * count / top : 0), y: at * 17 + 15 }, count.toLocaleString("en")));
     });
     return figure(title, svg);
+  }
+
+  // Distinct n-grams fall as a set grows: all sources are cut to as many captions, for one to compare with another.
+  function varieties(named, present) {
+    const least = Math.min(...present.values());
+    return [1, 2, 3].map((n) => bars(`distinct ${n}-grams, % (first ${least.toLocaleString("en")} captions of each)`,
+      new Map([...present.keys()].map((source) => {
+        const grams = named(source).filter((caption) => caption.text).slice(0, least).flatMap((caption) => {
+          const found = words(caption.text.toLowerCase());
+          return found.slice(n - 1).map((_, at) => found.slice(at, at + n).join(" "));
+        });
+        return [source, grams.length ? Math.round(1000 * new Set(grams).size / grams.length) / 10 : 0];
+      }))));
+  }
+
+  // Where the words of VeCap come from, and which words of its inputs it keeps; stop words are left out.
+  function origins() {
+    const counts = new Map([["from both", 0], ["from AltText", 0], ["from VeC", 0], ["in neither", 0]]);
+    const kept = { alttext: [0, 0], vec: [0, 0] };
+    const places = { both: "from both", alttext: "from AltText", vec: "from VeC", added: "in neither" };
+    for (const sample of matching.filter((one) => one.fused)) {
+      for (const caption of sample.captions) {
+        const name = kind(caption.source);
+        for (const word of words(caption.text)) {
+          if (isStop(word)) continue;
+          const place = classOf(sample, name, word);
+          if (name === "vecap" && place) counts.set(places[place], counts.get(places[place]) + 1);
+          else if (kept[name]) {
+            kept[name][0] += place !== "lost";
+            kept[name][1] += 1;
+          }
+        }
+      }
+    }
+    if (![...counts.values()].some(Boolean)) return [];
+    const shares = Object.entries(kept).filter(([, [, all]]) => all)
+      .map(([name, [some, all]]) => [`kept of ${name}`, Math.round(1000 * some / all) / 10]);
+    return [bars("words of vecap", counts), ...(shares.length ? [bars("words of the inputs that vecap keeps, %", new Map(shares))] : [])];
   }
 
   function plot() {
@@ -225,17 +264,18 @@
     const named = (source) => matching.flatMap((sample) => sample.captions.filter((caption) => caption.source === source));
     const present = new Map();
     for (const source of data.sources) {
-      const captions = named(source);
+      const rows = named(source), captions = rows.filter((caption) => caption.text);
+      if (!rows.length) continue;
+      const codes = new Map();
+      for (const row of rows) if (row.code) codes.set(row.code, (codes.get(row.code) || 0) + 1);
+      if (codes.size) plots.push(bars(`${source}, codes`, codes));
       if (!captions.length) continue;
       present.set(source, captions.length);
       plots.push(histogram(`${source}, words`, captions.map((caption) => caption.words), 0));
       const scores = captions.map((caption) => caption.score).filter((score) => score !== undefined);
       if (scores.length) plots.push(histogram(`${source}, score`, scores, 3));
-      const codes = new Map();
-      for (const caption of captions) if (caption.code) codes.set(caption.code, (codes.get(caption.code) || 0) + 1);
-      if (codes.size) plots.push(bars(`${source}, codes`, codes));
     }
-    if (present.size) plots.unshift(bars("captions by source", present));
+    if (present.size) plots.unshift(bars("captions by source", present), ...varieties(named, present), ...origins());
     byId("plots").replaceChildren(...plots);
   }
 
