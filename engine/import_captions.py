@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from engine.imports.run import Plan, SourceCounts
+    from engine.imports.run import SourceCounts
 
 EXAMPLE = """\
 examples:
@@ -73,25 +73,24 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
+        print("stopped; nothing half done is in the ledger: run the same command again", file=sys.stderr)
         return 130
     return 0
 
 
 def _import(args: argparse.Namespace) -> None:
+    from dataclasses import replace
+
     from engine.imports.run import choose_columns, import_rows
 
     lines = dict(_named(pair, "--lines") for pair in args.lines)
     first = next((row for _, rows in _files(args, lines) for row in rows), {})
     keys, captions = _wanted(args, lines)
     plan = choose_columns(first, keys, captions)
-    counts = import_rows(_files(args, lines), _of(plan, args.release), args.out)
+    read = [*args.files, *(Path(path) for path in lines.values())]
+    inputs = [{"name": path.name, "bytes": path.stat().st_size} for path in read]
+    counts = import_rows(_files(args, lines), replace(plan, release=args.release, inputs=inputs), args.out)
     print(_report(args, counts))
-
-
-def _of(plan: Plan, release: str) -> Plan:
-    from dataclasses import replace
-
-    return replace(plan, release=release)
 
 
 def _wanted(args: argparse.Namespace, lines: Mapping[str, str]) -> tuple[list[str], dict[str, list[str]]]:
@@ -143,7 +142,9 @@ def _report(args: argparse.Namespace, counts: Mapping[str, SourceCounts]) -> str
 def _account(count: SourceCounts) -> str:
     rejected = sum(count.rejected.values())
     codes = "".join(f", {code} {number:,}" for code, number in sorted(count.rejected.items()))
-    return f"captions of {count.rows:,} rows, {count.duplicates:,} duplicates, {rejected:,} rejected{codes}"
+    before = "imported before: " if count.before else ""
+    duplicates = f"{count.duplicates:,} duplicates"
+    return f"{before}captions of {count.rows:,} rows, {duplicates}, {rejected:,} rejected{codes}"
 
 
 def _named(pair: str, option: str) -> tuple[str, str]:

@@ -57,18 +57,18 @@ class LedgerRow:
     status: str
     fallback: str
     model: str
-    revision: str
-    template: str
-    template_hash: str
-    prompt: str
-    prompt_hash: str
-    sampling: str
-    seed: int
-    finish_reason: str
-    attempts: int
-    alttext_cut: bool
-    prompt_tokens: int
-    completion_tokens: int
+    revision: str = ""
+    template: str = ""
+    template_hash: str = ""
+    prompt: str = ""
+    prompt_hash: str = ""
+    sampling: str = ""
+    seed: int = 0
+    finish_reason: str = ""
+    attempts: int = 0
+    alttext_cut: bool = False
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
 
 
 _TYPES = {"seed": pa.int64(), "attempts": pa.int16(), "alttext_cut": pa.bool_()}

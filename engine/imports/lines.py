@@ -1,13 +1,31 @@
-"""LaCLIP's layout: line i of a text file is a rewrite of row i of a csv."""
+"""LaCLIP's layout: line i of a text file is a rewrite of row i of a csv of images."""
 
 from __future__ import annotations
 
+import csv
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from engine.errors import UserError
 from engine.imports.rows import count_lines, read_csv, read_lines
+
+_IMAGE = re.compile(r"://|\.(?:jpe?g|png|webp)$", re.IGNORECASE)
+IMAGE_NAME = "image_path"
+"""What the first column is called where the csv has no header."""
+
+
+def read_image_csv(path: Path) -> Iterator[Mapping[str, Any]]:
+    """Rows of a csv with a header, or of one without: `image_path`, then `caption`, by place.
+
+    Raises:
+        UserError: it is no such file.
+    """
+    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+        first = next(csv.reader(file), [])
+    named = bool(first) and _IMAGE.search(first[0]) is None
+    return read_csv(path, None if named else (IMAGE_NAME, "caption"))
 
 
 def with_lines(
@@ -21,7 +39,7 @@ def with_lines(
     Raises:
         UserError: a file has not as many lines as the table has rows.
     """
-    expected = sum(1 for _ in read_csv(table))
+    expected = sum(1 for _ in read_image_csv(table))
     for path in files.values():
         if (found := count_lines(path)) != expected:
             raise UserError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -32,8 +32,8 @@ def read_parquet(path: Path) -> Iterator[Mapping[str, Any]]:
         raise UserError(f"{path}: cannot be read as parquet ({error})") from error
 
 
-def read_csv(path: Path) -> Iterator[Mapping[str, Any]]:
-    """Rows of a comma- or tab-separated file with a header.
+def read_csv(path: Path, names: Sequence[str] | None = None) -> Iterator[Mapping[str, Any]]:
+    """Rows of a comma- or tab-separated file with a header, or with the columns' `names` instead of one.
 
     Raises:
         UserError: it is no such file.
@@ -43,7 +43,8 @@ def read_csv(path: Path) -> Iterator[Mapping[str, Any]]:
         with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
             first = file.readline()
             file.seek(0)
-            yield from csv.DictReader(file, delimiter="\t" if first.count("\t") > first.count(",") else ",")
+            delimiter = "\t" if first.count("\t") > first.count(",") else ","
+            yield from csv.DictReader(file, names, delimiter=delimiter)
     except (OSError, csv.Error) as error:
         raise UserError(f"{path}: cannot be read as csv ({error})") from error
 

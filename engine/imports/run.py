@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from engine.build.rejects import RejectWriter
+from engine.build.state import State, build_lock
 from engine.captions.ledger import (
     LEDGER_FORMAT,
     LEDGER_NAME,
     LedgerRow,
     LedgerWriter,
+    read_metadata,
     source_folder,
 )
 from engine.captions.parts import describe_part
@@ -38,6 +40,8 @@ class SourceCounts:
     duplicates: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
 
+    before: bool = False  # an earlier run had imported it
+
     def to_json(self) -> dict[str, Any]:
         """For `ledger.json`, in the terms of a dataset's counts."""
         rejected = sum(self.rejected.values())
@@ -49,11 +53,20 @@ class SourceCounts:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is imported: the column of the key, and for every source the column of its text."""
+    """What is imported: the column of the key, for every source the column of its text, and the files.
+
+    `inputs` are names and sizes in bytes: a second run with the same ones has nothing to do.
+    """
 
     release: str
     key: str
     columns: Mapping[str, str]
+    inputs: Sequence[Mapping[str, Any]] = ()
+
+    def describe(self, source: str) -> dict[str, Any]:
+        """What `ledger.json` says of where a source comes from."""
+        imported = {"release": self.release, "key": self.key, "column": self.columns[source]}
+        return {"imported": imported, "inputs": list(self.inputs)}
 
 
 def choose_columns(row: Row, keys: Sequence[str], captions: Mapping[str, Sequence[str]]) -> Plan:
@@ -84,26 +97,47 @@ def import_rows(
 ) -> dict[str, SourceCounts]:
     """Writes every source of the plan; a source appears when its `ledger.json` does, at the very end.
 
+    A run that was stopped leaves no source behind, or some of them whole; the next run makes the others.
+
     Args:
         files: (where, rows) of each file of the release.
         plan: Columns.
         ledger: Its folder; sources that are there already are never touched.
 
     Raises:
-        UserError: a source is in the ledger already, or a file cannot be read.
+        UserError: the ledger has a source from elsewhere, or a file cannot be read.
     """
-    for source in plan.columns:
-        if (source_folder(ledger, source) / LEDGER_NAME).exists():
-            raise UserError(f"{ledger}: has {source} already; import into another folder, or remove that one")
-    writers = {source: _SourceImport(plan, source, ledger) for source in plan.columns}
-    with ExitStack() as stack:
+    done = {source: found for source in plan.columns if (found := _before(plan, source, ledger)) is not None}
+    missing = [source for source in plan.columns if source not in done]
+    with ExitStack() as locks:
+        for source in missing:
+            locks.enter_context(build_lock(source_folder(ledger, source)))
+        writers = {source: _SourceImport(plan, source, ledger) for source in missing}
+        with ExitStack() as stack:
+            for writer in writers.values():
+                stack.enter_context(writer.rejects)
+            for number, (where, rows) in enumerate(files if writers else ()):
+                _import_file(writers, number, where, rows)
         for writer in writers.values():
-            stack.enter_context(writer.rejects)
-        for number, (where, rows) in enumerate(files):
-            _import_file(writers, number, where, rows)
-    for writer in writers.values():
-        writer.finish()
-    return {source: writer.counts for source, writer in writers.items()}
+            writer.finish()
+    done |= {source: writer.counts for source, writer in writers.items()}
+    return {source: done[source] for source in plan.columns}
+
+
+def _before(plan: Plan, source: str, ledger: Path) -> SourceCounts | None:
+    """The counts of a source that an earlier run imported from the same files."""
+    path = source_folder(ledger, source) / LEDGER_NAME
+    if not path.exists():
+        return None
+    found = read_metadata(path)
+    if any(found.get(name) != value for name, value in plan.describe(source).items()):
+        raise UserError(
+            f"{ledger}: has {source} already, from other files or columns; import into another folder, or "
+            f"remove {path.parent}"
+        )
+    counts = found["counts"]
+    rejected = Counter(counts["rejected_by_code"])
+    return SourceCounts(counts["in"], counts["out"], counts["duplicates"], rejected, before=True)
 
 
 def _import_file(writers: Mapping[str, _SourceImport], number: int, where: str, rows: Iterator[Row]) -> None:
@@ -159,42 +193,21 @@ class _SourceImport:
                 )
 
     def finish(self) -> None:
+        for stray in {*self._folder.glob("[0-9]*.parquet"), *self._folder.glob("*.tmp")} - {*self._parts}:
+            stray.unlink()  # of a run with more files that was stopped
         metadata = {
             "format": LEDGER_FORMAT,
             "source": self._source,
-            "imported": {
-                "release": self._plan.release,
-                "key": self._plan.key,
-                "column": self._plan.columns[self._source],
-            },
+            **self._plan.describe(self._source),
             "parts": [describe_part(part) for part in self._parts],
             "counts": self.counts.to_json(),
         }
         commit_file(self._folder / LEDGER_NAME, json.dumps(metadata, indent=1, ensure_ascii=False).encode())
+        State(self._folder).remove()
 
     def _reject(self, key: str, code: str, message: str, where: str) -> None:
         self.counts.rejected[code] += 1
         self.rejects.add(Reject(printable(key), "import", code, printable(message), where))
 
     def _row(self, key: str, text: str) -> LedgerRow:
-        return LedgerRow(
-            key,
-            "",
-            self._source,
-            text,
-            "ok",
-            "",
-            self._plan.release,
-            "",
-            "",
-            "",
-            "",
-            "",
-            "",
-            0,
-            "",
-            0,
-            False,
-            0,
-            0,
-        )
+        return LedgerRow(key, "", self._source, text, "ok", "", self._plan.release)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass
 from multiprocessing.util import Finalize
@@ -64,6 +65,7 @@ def host_for(options: EngineOptions) -> Host:
         loop.run_until_complete(backend.close())
         loop.close()
         raise
+    gc.freeze()  # what is loaded by now stays: looking through it again and again is a tenth of all time
     _hosts.append(Host(options, loop, backend, delivery))
     return _hosts[0]
 

@@ -79,15 +79,13 @@ def counts_table(counts: Counts) -> str:
         ("in", f"{counts.seen:,}", "samples"),
         ("out", f"{counts.out:,}", f"rows of the ledger, {counts.texts:,} with a caption"),
         *_by_name(counts.fallbacks, _FALLBACKS),
-        *_statuses(counts.status),
+        ("by status", f"{counts.out:,}", "rows: ok, mended, or why their first request did not give a caption"),
+        *_rates(counts.status),
         ("duplicates", f"{counts.duplicates:,}", "same key, kept once"),
         ("rejected", f"{counts.rejected:,}", "see rejects.parquet"),
         *((f"  {code}", f"{n:,}", meaning(code)) for code, n in sorted(counts.rejected_by_code.items())),
         ("answers", f"{counts.attempts:,}", f"{counts.asked:,} in this run, by the code of their check:"),
-        *(
-            (f"  {code}", _share(n, counts.answers), status_meaning(code))
-            for code, n in _falling(counts.answers)
-        ),
+        *_rates(counts.answers),
         ("tokens", f"{counts.completion_tokens:,}", f"written; {counts.prompt_tokens:,} read"),
     ]
     if counts.alttext_cut:
@@ -131,22 +129,12 @@ def _grounding(sums: Mapping[str, int]) -> list[str]:
     return ["  captions and what they were made from:", table(rows, "    ")]
 
 
-def _statuses(counts: Mapping[str, int]) -> list[tuple[str, ...]]:
-    """Rows whose first request did not give their caption as it was, by code."""
-    others = [(code, n) for code, n in _falling(counts) if code != "ok"]
-    if not others:
-        return []
-    total = ("by status", f"{sum(n for _, n in others):,}", "rows that are not simply ok:")
-    return [total, *((f"  {code}", f"{n:,}", status_meaning(code)) for code, n in others)]
-
-
 def _by_name(counts: Mapping[str, int], meanings: Mapping[str, str]) -> list[tuple[str, ...]]:
     return [(f"  {name}", f"{counts[name]:,}", text) for name, text in meanings.items() if name in counts]
 
 
-def _falling(counts: Mapping[str, int]) -> list[tuple[str, int]]:
-    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-
-
-def _share(number: int, counts: Mapping[str, int]) -> str:
-    return f"{number:,} ({100 * number / max(1, sum(counts.values())):.1f} %)"
+def _rates(counts: Mapping[str, int]) -> list[tuple[str, ...]]:
+    """Codes, the most frequent first, each with its share and meaning."""
+    falling = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    whole = max(1, sum(counts.values()))
+    return [(f"  {code}", f"{n:,} ({100 * n / whole:.1f} %)", status_meaning(code)) for code, n in falling]

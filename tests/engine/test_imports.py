@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from engine.captions.ledger import open_ledger, read_rows
 from engine.import_captions import RELEASE_NAMES, main
 from engine.imports.releases import RELEASES
 from engine.imports.rows import read_json
+from engine.imports.run import Plan, import_rows
 from engine.imports.seen import SeenKeys
 
 URLS = [f"https://example.org/{at}.jpg" for at in range(4)]
@@ -71,6 +72,7 @@ def datacompdr(folder: Path) -> Files:
         for at, text in enumerate(TEXTS):
             members = {
                 "url.txt": URLS[at].encode(), "txt": b"alt", "paug.json": b"{}", "npz": b"\0" * 10,
+                "json": json.dumps({"uid": f"{at:032}"}).encode(),
                 "syn.json": json.dumps({"syn_text": [text] * 5}).encode(),
             }  # fmt: skip
             for field, data in members.items():
@@ -182,11 +184,87 @@ def test_broken_files_are_told(
     assert not list(tmp_path.glob("ledger/**/ledger.json"))
 
 
+def state(ledger: Path) -> dict[Path, tuple[int, bytes]]:
+    return {
+        path: (path.stat().st_mtime_ns, path.read_bytes()) for path in ledger.rglob("*") if path.is_file()
+    }
+
+
+def test_a_second_run_has_nothing_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["capsfusion", *capsfusion(tmp_path), "--out", str(tmp_path / "ledger")]
+    assert main(arguments) == 0
+    first = state(tmp_path / "ledger")
+    assert not list(tmp_path.glob("ledger/**/.state"))
+    assert main(arguments) == 0
+    assert state(tmp_path / "ledger") == first
+    assert capsys.readouterr().out.count("imported before") == 2
+
+
 def test_a_source_is_never_imported_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["capsfusion", *capsfusion(tmp_path), "--out", str(tmp_path / "ledger")]
     assert main(arguments) == 0
+    first = state(tmp_path / "ledger")
+    rows = {"image_url": URLS[:2], "laion_coco": ["a boat"] * 2, "capsfusion": TEXTS[:2]}
+    pq.write_table(pa.table(rows), tmp_path / "capsfusion_1.parquet")
     assert main(arguments) == 1
-    assert "has capsfusion already" in capsys.readouterr().err
+    assert "has capsfusion already, from other files" in capsys.readouterr().err
+    assert state(tmp_path / "ledger") == first
+
+
+def stopped(files: Iterable[Any], after: int) -> Iterator[Any]:
+    """The files as they come until somebody presses Ctrl-C in the middle of one."""
+
+    def broken(rows: Iterator[Any]) -> Iterator[Any]:
+        yield next(rows)
+        raise KeyboardInterrupt
+
+    for at, (where, rows) in enumerate(files):
+        yield where, rows if at < after else broken(rows)
+
+
+@pytest.mark.parametrize("after", [0, 1])
+def test_a_stopped_run_leaves_nothing_that_a_next_one_stumbles_over(tmp_path: Path, after: int) -> None:
+    plan = Plan("vecap300m", "url", {"vecap": "caption", "other": "caption"})
+    rows = [{"url": url, "caption": text} for url, text in zip(URLS, TEXTS, strict=True)]
+    files = [("a", rows[:2]), ("b", rows[2:])]
+
+    def opened(some: Iterable[Any]) -> Iterator[Any]:
+        return ((where, iter(listed)) for where, listed in some)
+
+    with pytest.raises(KeyboardInterrupt):
+        import_rows(stopped(opened(files), after), plan, tmp_path / "ledger")
+    assert not list(tmp_path.glob("ledger/**/ledger.json"))
+    assert not list(tmp_path.glob("ledger/**/*.tmp"))
+    import_rows(opened([("all", rows)]), plan, tmp_path / "ledger")
+    import_rows(opened([("all", rows)]), plan, tmp_path / "calm")
+    content = [
+        {path.relative_to(tmp_path / name): data for path, (_, data) in state(tmp_path / name).items()}
+        for name in ("ledger", "calm")
+    ]
+    assert content[0] == content[1]
+
+
+def test_a_run_stopped_between_two_sources_makes_the_other_one(tmp_path: Path) -> None:
+    arguments = ["capsfusion", *capsfusion(tmp_path), "--out", str(tmp_path / "ledger")]
+    assert main(arguments) == 0
+    first = state(tmp_path / "ledger")
+    (tmp_path / "ledger/laion_coco/ledger.json").unlink()
+    assert main(arguments) == 0
+    second = state(tmp_path / "ledger")
+    assert {path: data for path, (_, data) in first.items()} == {p: data for p, (_, data) in second.items()}
+    kept = [path for path in first if "capsfusion" in path.parts]
+    assert [first[path] for path in kept] == [second[path] for path in kept]
+
+
+def test_a_table_without_a_header_is_read_by_place(tmp_path: Path) -> None:
+    """As LaCLIP's own reader does: the first column is the image, the second its caption."""
+    (tmp_path / "cc3m.csv").write_text("".join(f'train/{at}.jpg,"a, b"\n' for at in range(4)))
+    (tmp_path / "chatgpt.txt").write_text("\n".join(TEXTS))
+    lines = f"chatgpt={tmp_path / 'chatgpt.txt'}"
+    out = tmp_path / "ledger"
+    assert main(["laclip", str(tmp_path / "cc3m.csv"), "--lines", lines, "--out", str(out)]) == 0
+    rows = [row for part in open_ledger(out)[0].parts for row in read_rows(part)]
+    assert [(row.key, row.text) for row in rows] == [(f"train/{at}.jpg", TEXTS[at]) for at in range(4)]
 
 
 def test_coverage_against_a_dataset(tmp_path: Path) -> None:

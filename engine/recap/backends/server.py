@@ -33,6 +33,7 @@ _MOST_ANSWER_BYTES = 4 << 20  # a caption is a few hundred bytes; a server that 
 _TEMPLATE_TOKENS = 256
 _HEALTH_S = 5.0
 _KNOCK_S = 0.5  # between two looks whether a server is back
+_IMAGE_PLACE = b'"\\u0000"'  # JSON of the only text that is one NUL
 _IMAGE_TYPES = {b"\xff\xd8": "jpeg", b"\x89P": "png", b"RI": "webp"}
 
 
@@ -102,15 +103,17 @@ class ServerBackend:
         """See `Backend`."""
         path, body = self._body(request)
         await self._check_length(request, body)
-        status, headers, data = await self._post(f"{self._url}{path}", body)
+        status, headers, data = await self._post(f"{self._url}{path}", body, request.image)
         if status == 502 or (status == 500 and await self._is_dead()):
             raise Died(f"HTTP {status}: {_start(data)}")
         return _completion(status, headers, data)
 
-    async def _post(self, url: str, body: Mapping[str, Any]) -> tuple[int, Mapping[str, str], bytes]:
+    async def _post(
+        self, url: str, body: Mapping[str, Any], image: bytes | None = None
+    ) -> tuple[int, Mapping[str, str], bytes]:
         assert self._session is not None
         try:
-            async with self._session.post(url, data=json.dumps(body)) as response:
+            async with self._session.post(url, data=_encode(body, image)) as response:
                 # readexactly is not used: what comes is bounded, however much is announced.
                 return response.status, response.headers, await _read(response)
         except TimeoutError as error:
@@ -189,11 +192,19 @@ def _messages(request: Request) -> list[dict[str, Any]]:
     prompt = request.prompt
     content: Any = prompt.user
     if request.image is not None:
-        kind = _IMAGE_TYPES.get(request.image[:2], "jpeg")
-        url = f"data:image/{kind};base64,{base64.b64encode(request.image).decode()}"
-        content = [{"type": "image_url", "image_url": {"url": url}}, {"type": "text", "text": prompt.user}]
+        content = [{"type": "image_url", "image_url": {"url": "\0"}}, {"type": "text", "text": prompt.user}]
     system = [{"role": "system", "content": prompt.system}] if prompt.system else []
     return [*system, {"role": "user", "content": content}]
+
+
+def _encode(body: Mapping[str, Any], image: bytes | None) -> bytes:
+    """The body as JSON; the image is put into its place as it is, without a look at each of its characters."""
+    text = json.dumps(body).encode()
+    if image is None:
+        return text
+    kind = _IMAGE_TYPES.get(image[:2], "jpeg").encode()
+    before, _, after = text.partition(_IMAGE_PLACE)
+    return b"".join((before, b'"data:image/', kind, b";base64,", base64.b64encode(image), b'"', after))
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:
