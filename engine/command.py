@@ -1,4 +1,4 @@
-"""How the commands that can be stopped and go on end: exit codes and last words."""
+"""How commands end: exit codes and last words."""
 
 from __future__ import annotations
 
@@ -8,16 +8,21 @@ from collections.abc import Callable
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 
-def exit_code(work: Callable[[], int]) -> int:
-    """What `work` gives; 1 after an error, which goes to stderr in one line."""
+def exit_code(
+    work: Callable[[], int | None], stopped: str = "stopped; the same command goes on from here"
+) -> int:
+    """What `work` gives, 0 for nothing; 1 after an error, which goes to stderr in one line.
+
+    `stopped` is said after Ctrl-C.
+    """
     from engine.errors import UserError
     from engine.native import NativeError
 
     try:
-        return work()
+        return work() or 0
     except (UserError, NativeError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("stopped; the same command goes on from here", file=sys.stderr)
+        print(stopped, file=sys.stderr)
         return INTERRUPTED

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from engine.command import exit_code
+
 if TYPE_CHECKING:
     from engine.imports.run import SourceCounts
 
@@ -63,19 +65,9 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command; returns its exit code."""
+    stopped = "stopped; nothing half done is in the ledger: run the same command again"
     args = make_parser().parse_args(arguments)
-    from engine.errors import UserError
-    from engine.native import NativeError
-
-    try:
-        _import(args)
-    except (UserError, NativeError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("stopped; nothing half done is in the ledger: run the same command again", file=sys.stderr)
-        return 130
-    return 0
+    return exit_code(lambda: _import(args), stopped)
 
 
 def _import(args: argparse.Namespace) -> None:

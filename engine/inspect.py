@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from engine.command import exit_code
 from engine.numbers import positive
 
 if TYPE_CHECKING:
@@ -62,17 +63,7 @@ def make_parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command; returns its exit code."""
     args = make_parser().parse_args(arguments)
-    from engine.errors import UserError
-    from engine.native import NativeError
-
-    try:
-        _inspect(args)
-    except (UserError, NativeError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    return 0
+    return exit_code(lambda: _inspect(args), "stopped")
 
 
 def _inspect(args: argparse.Namespace) -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
-from typing import TextIO
+from typing import TextIO, TypeVar
 
 _TERMINAL_S = 0.1
 _LOG_S = 10.0  # where there is no terminal, every report stays in the log
 _CLEAR = "\r\x1b[K"
+
+
+Shown = TypeVar("Shown", bound="Progress")
 
 
 class ProgressLine:
@@ -40,6 +43,41 @@ class ProgressLine:
         if self._live:
             self._stream.write(_CLEAR)
             self._stream.flush()
+
+
+class Progress:
+    """A progress line with speeds: those of the present phase, without what an earlier run did."""
+
+    def __init__(self) -> None:
+        """Starts the clock."""
+        self._line = ProgressLine()
+        self._phase = ""
+        self._begin: tuple[float, tuple[float, ...]] = (0.0, ())
+
+    def __enter__(self: Shown) -> Shown:
+        """The progress itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Clears the line."""
+        self._line.close()
+
+    @property
+    def seconds(self) -> float:
+        """Since the beginning."""
+        return self._line.seconds
+
+    def rates(self, phase: str, *counts: float) -> list[float]:
+        """How fast each count has grown a second since the phase began, with its first call."""
+        if phase != self._phase:
+            self._phase, self._begin = phase, (time.monotonic(), counts)
+        then, first = self._begin
+        seconds = max(time.monotonic() - then, 1e-3)
+        return [(count - before) / seconds for count, before in zip(counts, first, strict=True)]
+
+    def update(self, text: str) -> None:
+        """Draws the line."""
+        self._line.update(text)
 
 
 def bar(done: int, total: int, width: int = 20) -> str:

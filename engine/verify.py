@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from engine.command import exit_code
 from engine.numbers import cores, positive
 
 EXAMPLE = """\
@@ -38,16 +39,7 @@ def make_parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command; returns its exit code."""
     args = make_parser().parse_args(arguments)
-    from engine.errors import UserError
-
-    try:
-        return _verify(args)
-    except (UserError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        return 130
+    return exit_code(lambda: _verify(args), "stopped")
 
 
 def _verify(args: argparse.Namespace) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 from engine.build.card import meaning
@@ -11,42 +10,19 @@ from engine.build.run import Result
 from engine.build.units import Status
 from engine.captions.histogram import spread
 from engine.captions.join import Coverage
-from engine.ui import ProgressLine, bar, count_of, duration, size, table
+from engine.ui import Progress, bar, count_of, duration, size, table
 
 
-class ProgressReport:
+class ProgressReport(Progress):
     """Draws the state of a build; speeds are those of this run, without what an earlier run did."""
-
-    def __init__(self) -> None:
-        """Starts the clock."""
-        self._line = ProgressLine()
-        self._phase = ""
-        self._begin = (0.0, 0, 0)  # time, samples and bytes when the phase began
-
-    def __enter__(self) -> ProgressReport:
-        """The report itself."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Clears the line."""
-        self._line.close()
-
-    @property
-    def seconds(self) -> float:
-        """Since the beginning."""
-        return self._line.seconds
 
     def show(self, status: Status) -> None:
         """Draws one state."""
         counts = status.counts
-        if status.phase != self._phase:
-            self._phase = status.phase
-            self._begin = (time.monotonic(), counts.seen, counts.bytes_in)
-        then, seen, read = self._begin
-        seconds = max(time.monotonic() - then, 1e-3)
-        self._line.update(
+        samples, read = self.rates(status.phase, counts.seen, counts.bytes_in)
+        self.update(
             f"{status.phase} {bar(status.units_done, status.units)} units  {counts.seen:,} samples  "
-            f"{(counts.seen - seen) / seconds:,.0f}/s  {size((counts.bytes_in - read) / seconds)}/s  "
+            f"{samples:,.0f}/s  {size(read)}/s  "
             f"{counts.rejected:,} rejected  {counts.duplicates:,} duplicates"
         )
 

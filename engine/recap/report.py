@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from engine.captions.ledger import source_folder
 from engine.recap.codes import status_meaning
 from engine.recap.counts import Counts
 from engine.recap.run import Result, Status
-from engine.ui import ProgressLine, bar, duration, table
+from engine.ui import Progress, bar, duration, table
 
 _FALLBACKS = {
     "asked_for": "the caption asked for",
@@ -23,41 +22,17 @@ _FALLBACKS = {
 }
 
 
-class ProgressReport:
+class ProgressReport(Progress):
     """Draws the state of a run; speeds are those of this run, without what an earlier run did."""
-
-    def __init__(self) -> None:
-        """Starts the clock."""
-        self._line = ProgressLine()
-        self._source = ""
-        self._begin = (0.0, 0, 0)  # time, samples and tokens when the source began
-
-    def __enter__(self) -> ProgressReport:
-        """The report itself."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Clears the line."""
-        self._line.close()
-
-    @property
-    def seconds(self) -> float:
-        """Since the beginning."""
-        return self._line.seconds
 
     def show(self, status: Status) -> None:
         """Draws one state."""
         counts = status.counts
-        if status.source != self._source:
-            self._source = status.source
-            self._begin = (time.monotonic(), counts.seen, counts.completion_tokens)
-        then, seen, tokens = self._begin
-        seconds = max(time.monotonic() - then, 1e-3)
+        samples, tokens = self.rates(status.source, counts.seen, counts.completion_tokens)
         fell_back = counts.out - counts.fallbacks.get("asked_for", 0)
-        self._line.update(
+        self.update(
             f"{status.source} {bar(status.units_done, status.units)} units  {counts.seen:,} samples  "
-            f"{(counts.seen - seen) / seconds:,.1f}/s  {(counts.completion_tokens - tokens) / seconds:,.0f} "
-            f"tokens/s  {fell_back:,} fallbacks  {counts.rejected:,} rejected"
+            f"{samples:,.1f}/s  {tokens:,.0f} tokens/s  {fell_back:,} fallbacks  {counts.rejected:,} rejected"
         )
 
 
@@ -79,7 +54,7 @@ def counts_table(counts: Counts) -> str:
         ("in", f"{counts.seen:,}", "samples"),
         ("out", f"{counts.out:,}", f"rows of the ledger, {counts.texts:,} with a caption"),
         *_by_name(counts.fallbacks, _FALLBACKS),
-        ("by status", f"{counts.out:,}", "rows: ok, mended, or why their first request did not give a caption"),
+        ("by status", f"{counts.out:,}", "rows: ok, mended, or why the first request gave no caption"),
         *_rates(counts.status),
         ("duplicates", f"{counts.duplicates:,}", "same key, kept once"),
         ("rejected", f"{counts.rejected:,}", "see rejects.parquet"),
@@ -111,14 +86,10 @@ def _grounding(sums: Mapping[str, int]) -> list[str]:
     def words(name: str) -> str:
         return f"{sums.get(name, 0) / captions:.1f}"
 
+    kept = (share(f"{name}_nouns_kept", f"{name}_nouns") for name in ("alttext", "vec"))
     rows: list[tuple[str, ...]] = [
         ("", "AltText", "VeC", "caption"),
-        (
-            "nouns kept",
-            share("alttext_nouns_kept", "alttext_nouns"),
-            share("vec_nouns_kept", "vec_nouns"),
-            "",
-        ),
+        ("nouns kept", *kept, ""),
         ("nouns in neither", "", "", share("new_nouns", "nouns")),
         ("captions with such nouns", "", "", share("captions_with_new_nouns", "captions")),
         ("words", words("alttext_words"), words("vec_words"), words("words")),

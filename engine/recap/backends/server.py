@@ -198,7 +198,7 @@ def _messages(request: Request) -> list[dict[str, Any]]:
 
 
 def _encode(body: Mapping[str, Any], image: bytes | None) -> bytes:
-    """The body as JSON; the image is put into its place as it is, without a look at each of its characters."""
+    """The body as JSON; the image is put into its place at the end: JSON would look at each character."""
     text = json.dumps(body).encode()
     if image is None:
         return text
