@@ -55,7 +55,7 @@ def saying(asked: dict[str, Any]) -> Answer:
     if code is None:
         if "description: <" in prompt:
             return Answer(json.dumps({"caption": "A tall tower stands near a river."}))
-        return Answer("A tall tower near a river.")
+        return Answer(f"A tall tower near a river with {asked['seed'] % 9999} trees.")
     answer = SAID[code[1]]
     mark = re.search(r"between the marks <(\w+)>", prompt)
     return Answer(answer.text.replace("{mark}", mark[1] if mark else ""), answer.finish_reason)
