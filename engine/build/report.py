@@ -6,6 +6,7 @@ from pathlib import Path
 
 from engine.build.card import meaning
 from engine.build.finish import Totals
+from engine.build.job import Counts
 from engine.build.run import Result
 from engine.build.units import Status
 from engine.captions.histogram import spread
@@ -16,7 +17,7 @@ from engine.ui import Progress, bar, count_of, duration, size, table
 class ProgressReport(Progress):
     """Draws the state of a build; speeds are those of this run, without what an earlier run did."""
 
-    def show(self, status: Status) -> None:
+    def show(self, status: Status[Counts]) -> None:
         """Draws one state."""
         counts = status.counts
         samples, read = self.rates(status.phase, counts.seen, counts.bytes_in)

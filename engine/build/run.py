@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from engine.build.budget import Budget
 from engine.build.captions import Captioned, caption
-from engine.build.dedup import KeySet, find_duplicates
 from engine.build.difference import require_same
 from engine.build.finish import Totals, finish, read_dataset_json
 from engine.build.images import prepare_options
 from engine.build.inputs import describe_units, version_of
-from engine.build.job import Job, Task
+from engine.build.job import Counts, Job, Task
 from engine.build.options import BuildOptions
 from engine.build.samples import COLUMNS, cached_tokenizer
 from engine.build.state import STATE, State, build_lock
 from engine.build.unit import pack_unit
-from engine.build.units import Show, Units
+from engine.build.units import Show, Units, mark_duplicates, sample_failures
 from engine.errors import UserError
 from engine.executors import open_executor
 from engine.numbers import cores
@@ -75,7 +74,14 @@ def build(source: Source, options: BuildOptions, run: RunOptions, show: Show = l
         captions = captioned.build()
         threads = max(1, cores() // min(run.workers, len(tasks)))
         job = Job(run.out, captioned.source, options, plan["has_scores"], threads)
-        units = Units(pack_unit, job, lambda: open_executor(run.executor, run.workers), run.budget, show)
+        units = Units(
+            pack_unit,
+            job,
+            lambda: open_executor(run.executor, run.workers),
+            run.budget,
+            show,
+            sample_failures,
+        )
         before = units.go_on("packing", tasks, state.receipt)
         tasks = _remove_duplicates(units, state, tasks)
         return Result(finish(state, tasks, plan, captions), len(tasks), before)
@@ -108,23 +114,12 @@ def make_plan(captioned: Captioned, options: BuildOptions, tasks: Sequence[Task]
     }
 
 
-def _remove_duplicates(units: Units, state: State, tasks: Sequence[Task]) -> list[Task]:
+def _remove_duplicates(units: Units[Counts], state: State, tasks: Sequence[Task]) -> list[Task]:
     """Second phase: packs units with keys of earlier ones again; returns all tasks as they count."""
-    known = state.duplicates()
-    duplicates = known if known is not None else _find_duplicates(state, tasks)
-    tasks = [replace(task, dedupe=task.folder in duplicates) for task in tasks]
+    tasks = mark_duplicates(state, tasks)
     again = [task for task in tasks if task.dedupe and state.receipt(task) is None]
     units.run("removing duplicates", again, {})
     return tasks
-
-
-def _find_duplicates(state: State, tasks: Sequence[Task]) -> dict[str, int]:
-    found = find_duplicates([state.keys_path(task) for task in tasks])
-    for index, keys in found.items():
-        KeySet(keys).commit(state.excluded(tasks[index]))
-    duplicates = {tasks[index].folder: len(keys) for index, keys in sorted(found.items())}
-    state.commit_duplicates(duplicates)
-    return duplicates
 
 
 def _is_finished(out: Path, plan: Mapping[str, Any]) -> bool:

@@ -1,39 +1,63 @@
-"""Units over workers: what was finished before, progress, and the failure budget judged in unit order."""
+"""Units over workers: what was finished before, progress, the failure budget judged in unit order, duplicates.
+
+Builds, scores and recaptioning share this; they differ in a unit's work and in what is counted.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, replace
+from typing import Any, Generic, Protocol, TypeVar
 
 from engine.build.budget import Budget, BudgetWatch
 from engine.build.card import meaning
+from engine.build.dedup import KeySet, find_duplicates
 from engine.build.job import Counts, Task
+from engine.build.state import State
 from engine.errors import UserError
 from engine.executors import Executor, Finished
 from engine.executors.base import Work
 from engine.ui import table
 
 
+class UnitCounts(Protocol):
+    """What is counted of a unit."""
+
+    seen: int
+    failures: int
+
+    def add(self, other: Any) -> None:
+        """Adds another unit's counts."""
+
+    def copy(self) -> Any:
+        """A snapshot."""
+
+
+C = TypeVar("C", bound=UnitCounts)
+Found = TypeVar("Found", bound=UnitCounts, covariant=True)
+
+
 @dataclass(frozen=True)
-class Status:
+class Status(Generic[C]):
     """What a progress line can show."""
 
     phase: str
     units: int
     units_done: int
-    counts: Counts
+    counts: C
 
 
-Show = Callable[[Status], None]
+Show = Callable[[Status[Counts]], None]
+Failures = list[tuple[str, int, str]]
+"""Codes of what failed, how often, and what they mean."""
 
 
-class UnitReceipt(Protocol):
+class UnitReceipt(Protocol[Found]):
     """What is known of a finished unit."""
 
     @property
-    def counts(self) -> Counts:
+    def counts(self) -> Found:
         """Of its samples."""
 
     @property
@@ -41,8 +65,14 @@ class UnitReceipt(Protocol):
         """`(seen, failures)` on the way."""
 
 
+def sample_failures(counts: Counts) -> Failures:
+    """Rejects and dropped captions by code."""
+    dropped = [(code, n, f"captions: {meaning(code)}") for code, n in counts.dropped_captions_by_code.items()]
+    return [(code, n, meaning(code)) for code, n in counts.rejected_by_code.items()] + dropped
+
+
 @dataclass(frozen=True)
-class Units:
+class Units(Generic[C]):
     """How units are worked on.
 
     Attributes:
@@ -51,22 +81,26 @@ class Units:
         executor: makes the workers.
         budget: of failed samples.
         show: called after every report.
+        failures: what the counts hold of failures, for the message about the budget.
     """
 
     work: Work
     job: Any
     executor: Callable[[], Executor]
     budget: Budget
-    show: Show
+    show: Callable[[Status[C]], None]
+    failures: Callable[[C], Failures]
 
-    def go_on(self, phase: str, tasks: Sequence[Task], receipt: Callable[[Task], UnitReceipt | None]) -> int:
+    def go_on(
+        self, phase: str, tasks: Sequence[Task], receipt: Callable[[Task], UnitReceipt[C] | None]
+    ) -> int:
         """Works on all units without a receipt; returns how many had one.
 
         Raises:
             UserError: too many failures, or a unit that cannot be read or written.
         """
         watch = BudgetWatch(self.budget, len(tasks))
-        done: dict[int, Counts] = {}
+        done: dict[int, C] = {}
         for task in tasks:
             found = receipt(task)
             if found is not None:
@@ -80,7 +114,7 @@ class Units:
         self,
         phase: str,
         tasks: Sequence[Task],
-        counts: dict[int, Counts],
+        counts: dict[int, C],
         watch: BudgetWatch | None = None,
     ) -> None:
         """Works on units; `counts` has those of finished ones and gets the others'."""
@@ -100,13 +134,12 @@ class Units:
                     self._judge(watch.report(index, [step], isinstance(event, Finished)), counts)
                 self.show(Status(phase, units, finished, sum_counts(counts)))
 
-    def _judge(self, exceeded: bool, done: Mapping[int, Counts]) -> None:
+    def _judge(self, exceeded: bool, done: Mapping[int, C]) -> None:
         if not exceeded:
             return
         counts = sum_counts(done)
-        rows = [(code, f"{n:,}", meaning(code)) for code, n in _falling(counts.rejected_by_code)]
-        dropped = _falling(counts.dropped_captions_by_code)
-        rows += [(code, f"{n:,}", f"captions: {meaning(code)}") for code, n in dropped]
+        falling = sorted(self.failures(counts), key=lambda row: (-row[1], row[0]))
+        rows = [(code, f"{n:,}", about) for code, n, about in falling]
         raise UserError(
             f"too many samples failed: {counts.failures:,} of {counts.seen:,}; --max-failures allows "
             f"{self.budget}\n{table(rows)}\n"
@@ -114,13 +147,22 @@ class Units:
         )
 
 
-def _falling(counts: Mapping[str, int]) -> list[tuple[str, int]]:
-    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+def mark_duplicates(state: State, tasks: Sequence[Task]) -> list[Task]:
+    """The tasks, those with `dedupe` that hold keys of earlier units; the keys are in `state`'s files then."""
+    known = state.duplicates()
+    if known is None:
+        found = find_duplicates([state.keys_path(task) for task in tasks])
+        for index, keys in found.items():
+            KeySet(keys).commit(state.excluded(tasks[index]))
+        known = {tasks[index].folder: len(keys) for index, keys in sorted(found.items())}
+        state.commit_duplicates(known)
+    return [replace(task, dedupe=task.folder in known) for task in tasks]
 
 
-def sum_counts(counts: Mapping[int, Counts]) -> Counts:
-    """The counts of all units together."""
-    total = Counts()
-    for unit in counts.values():
+def sum_counts(counts: Mapping[int, C]) -> C:
+    """The counts of all units together; there is at least one."""
+    first, *others = counts.values()
+    total: C = first.copy()
+    for unit in others:
         total.add(unit)
     return total

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from engine.build.job import Task
 from engine.build.state import State, build_lock, worker_lock
+from engine.build.units import Status
 from engine.captions.ledger import LedgerRow, LedgerSource, LedgerWriter, source_folder
 from engine.errors import UserError
 from engine.recap.counts import Counts
@@ -17,7 +18,7 @@ from engine.recap.job import log_path
 from engine.recap.log import RequestLog
 from engine.recap.options import RecaptionOptions
 from engine.recap.report import counts_table
-from engine.recap.run import RunOptions, Status, make_job, vec_ledgers
+from engine.recap.run import RunOptions, Show, make_job, vec_ledgers
 from engine.recap.steps import Sample
 from engine.recap.unit import UnitRun
 from engine.sources import Source
@@ -50,9 +51,7 @@ class Pilot:
     examples: list[tuple[Sample, LedgerRow]] = field(default_factory=list)
 
 
-def run_pilot(
-    samples: Source, options: RecaptionOptions, run: RunOptions, count: int, show: Callable[[Status], None]
-) -> Pilot:
+def run_pilot(samples: Source, options: RecaptionOptions, run: RunOptions, count: int, show: Show) -> Pilot:
     """Asks about `count` samples, evenly from up to `MOST_UNITS` units; commits nothing but the answers.
 
     Raises:

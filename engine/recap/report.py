@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from engine.build.card import meaning
+from engine.build.units import Status
 from engine.captions.grounding import GRAMS, Variety
 from engine.captions.ledger import source_folder
 from engine.recap.codes import status_meaning
 from engine.recap.counts import Counts
-from engine.recap.run import Result, Status
+from engine.recap.run import Result
 from engine.ui import Progress, bar, duration, table
 
 _FALLBACKS = {
@@ -25,13 +26,13 @@ _FALLBACKS = {
 class ProgressReport(Progress):
     """Draws the state of a run; speeds are those of this run, without what an earlier run did."""
 
-    def show(self, status: Status) -> None:
+    def show(self, status: Status[Counts]) -> None:
         """Draws one state."""
         counts = status.counts
-        samples, tokens = self.rates(status.source, counts.seen, counts.completion_tokens)
+        samples, tokens = self.rates(status.phase, counts.seen, counts.completion_tokens)
         fell_back = counts.out - counts.fallbacks.get("asked_for", 0)
         self.update(
-            f"{status.source} {bar(status.units_done, status.units)} units  {counts.seen:,} samples  "
+            f"{status.phase} {bar(status.units_done, status.units)} units  {counts.seen:,} samples  "
             f"{samples:,.1f}/s  {tokens:,.0f} tokens/s  {fell_back:,} fallbacks  {counts.rejected:,} rejected"
         )
 

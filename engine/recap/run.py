@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from engine.build.budget import Budget, BudgetWatch
+from engine.build.budget import Budget
 from engine.build.card import meaning
-from engine.build.dedup import KeySet, find_duplicates
 from engine.build.difference import require_same
 from engine.build.inputs import describe_units, version_of
 from engine.build.job import Task
 from engine.build.state import State, build_lock
+from engine.build.units import Failures, Status, Units, mark_duplicates
 from engine.captions.index import build_index
 from engine.captions.ledger import (
     LEDGER_NAME,
@@ -24,7 +23,8 @@ from engine.captions.ledger import (
     source_folder,
 )
 from engine.errors import UserError
-from engine.executors import Finished, open_executor
+from engine.executors import open_executor
+from engine.executors.base import Executor
 from engine.native import hash_file
 from engine.numbers import cores
 from engine.recap.codes import status_meaning
@@ -36,7 +36,6 @@ from engine.recap.options import EngineOptions, RecaptionOptions
 from engine.recap.steps import pack_of
 from engine.recap.unit import recaption_unit
 from engine.sources import Source
-from engine.ui import table
 
 VEC_INDEX = "vec"
 
@@ -61,16 +60,6 @@ class RunOptions:
 
 
 @dataclass(frozen=True)
-class Status:
-    """What a progress line can show."""
-
-    source: str
-    units: int
-    units_done: int
-    counts: Counts
-
-
-@dataclass(frozen=True)
 class Result:
     """How a source ended; `finished_before` if there was nothing to do."""
 
@@ -81,7 +70,7 @@ class Result:
     finished_before: bool = False
 
 
-Show = Callable[[Status], None]
+Show = Callable[[Status[Counts]], None]
 
 
 def recaption(
@@ -114,9 +103,8 @@ def recaption(
         state = State(out)
         begin_or_go_on(state, plan)
         job = make_job(samples, options, run, state, ledgers)
-        recaptioner = _Recaptioner(job, run, state, show)
-        before = recaptioner.ask(tasks)
-        tasks = recaptioner.leave_out_duplicates(tasks)
+        before = _ask(job, run, state, tasks, show)
+        tasks = _leave_out_duplicates(state, tasks)
         return Result(name, finish(state, tasks, plan), len(tasks), before)
 
 
@@ -167,80 +155,31 @@ def make_plan(
     }
 
 
-class _Recaptioner:
-    def __init__(self, job: Job, run: RunOptions, state: State, show: Show) -> None:
-        self._job, self._run, self._state, self._show = job, run, state, show
+def _ask(job: Job, run: RunOptions, state: State, tasks: Sequence[Task], show: Show) -> int:
+    """First phase; returns how many units an earlier run had finished."""
+    engine = run.engine
+    elsewhere = run.executor != "inline" and engine.base_url is not None
 
-    def ask(self, tasks: Sequence[Task]) -> int:
-        """First phase; returns how many units an earlier run had finished."""
-        watch = BudgetWatch(self._run.budget, len(tasks))
-        done: dict[int, Counts] = {}
-        for task in tasks:
-            receipt = read_receipt(self._state.receipt_path(task))
-            if receipt is not None:
-                done[task.index] = receipt.counts
-                self._judge(watch.report(task.index, receipt.steps, finished=True), done)
-        before = len(done)
-        self._work([task for task in tasks if task.index not in done], done, watch)
-        return before
-
-    def leave_out_duplicates(self, tasks: Sequence[Task]) -> list[Task]:
-        """Second phase: the first row of a key counts, in unit order; returns all tasks as they count."""
-        known = self._state.duplicates()
-        duplicates = known if known is not None else self._find_duplicates(tasks)
-        tasks = [replace(task, dedupe=task.folder in duplicates) for task in tasks]
-        for task in tasks:
-            if task.dedupe and read_receipt(self._state.receipt_path(task)) is None:
-                leave_out_duplicates(self._state, task)
-        return tasks
-
-    def _find_duplicates(self, tasks: Sequence[Task]) -> dict[str, int]:
-        found = find_duplicates([self._state.keys_path(task) for task in tasks])
-        for index, keys in found.items():
-            KeySet(keys).commit(self._state.excluded(tasks[index]))
-        duplicates = {tasks[index].folder: len(keys) for index, keys in sorted(found.items())}
-        self._state.commit_duplicates(duplicates)
-        return duplicates
-
-    def _work(self, tasks: Sequence[Task], counts: dict[int, Counts], watch: BudgetWatch) -> None:
-        if not tasks:
-            return
-        units, finished = len(tasks) + len(counts), len(counts)
-        engine, job = self._run.engine, self._job
-        gpus = engine.tensor_parallel if engine.base_url is None else 0
-        executor = open_executor(self._run.executor, self._run.workers, gpus)
-        if self._run.executor != "inline" and engine.base_url is not None:
+    def executor() -> Executor:
+        if elsewhere:
             host_for(engine)  # a server that is not there is found out here, at once
             close_hosts()
-            job = replace(job, engine=replace(job.engine, seen=True))
-        with closing(executor.run(recaption_unit, job, tasks)) as events:
-            for event in events:
-                index = tasks[event.index].index
-                if isinstance(event, Finished):
-                    finished += 1
-                else:
-                    counts[index] = event.report
-                latest = counts[index]
-                step = (latest.seen, latest.failures)
-                self._judge(watch.report(index, [step], isinstance(event, Finished)), counts)
-                self._show(Status(self._job.options.stage.source, units, finished, sum_counts(counts)))
+        return open_executor(run.executor, run.workers, engine.tensor_parallel if not engine.base_url else 0)
 
-    def _judge(self, exceeded: bool, done: Mapping[int, Counts]) -> None:
-        if not exceeded:
-            return
-        counts = sum_counts(done)
-        rows = [(code, f"{n:,}", meaning(code)) for code, n in counts.rejected_by_code.items()]
-        rows += [(code, f"{n:,}", status_meaning(code)) for code, n in counts.status.items() if code != "ok"]
-        raise UserError(
-            f"too many samples failed: {counts.failures:,} of {counts.seen:,}; --max-failures allows "
-            f"{self._run.budget}\n{table(sorted(rows, key=lambda row: -int(row[1].replace(',', ''))))}\n"
-            "  what was answered is kept: the same command with a larger --max-failures goes on from here"
-        )
+    job = replace(job, engine=replace(job.engine, seen=elsewhere))
+    units = Units(recaption_unit, job, executor, run.budget, show, _failures)
+    return units.go_on(job.options.stage.source, tasks, lambda task: read_receipt(state.receipt_path(task)))
 
 
-def sum_counts(counts: Mapping[int, Counts]) -> Counts:
-    """The counts of all units together."""
-    total = Counts()
-    for unit in counts.values():
-        total.add(unit)
-    return total
+def _leave_out_duplicates(state: State, tasks: Sequence[Task]) -> list[Task]:
+    """Second phase: the first row of a key counts, in unit order; returns all tasks as they count."""
+    tasks = mark_duplicates(state, tasks)
+    for task in tasks:
+        if task.dedupe and read_receipt(state.receipt_path(task)) is None:
+            leave_out_duplicates(state, task)
+    return tasks
+
+
+def _failures(counts: Counts) -> Failures:
+    rejects = [(code, n, meaning(code)) for code, n in counts.rejected_by_code.items()]
+    return rejects + [(code, n, status_meaning(code)) for code, n in counts.status.items() if code != "ok"]

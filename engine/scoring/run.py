@@ -15,7 +15,7 @@ from engine.build.inputs import describe_units, version_of
 from engine.build.job import Task
 from engine.build.rejects import merge_rejects
 from engine.build.state import State, build_lock
-from engine.build.units import Show, Units
+from engine.build.units import Show, Units, sample_failures
 from engine.captions.index import IndexCounts
 from engine.captions.join import Coverage, JoinedSource, coverage
 from engine.captions.parts import describe_part
@@ -87,7 +87,7 @@ def score(samples: Source, options: ScoreOptions, run: RunOptions, show: Show = 
             open_scorer.cache_clear()
         gpus = 1 if compute.device == "cuda" else 0
         executor = partial(open_executor, "inline" if alone else run.executor, workers, gpus)
-        units = Units(score_unit, job, executor, run.budget, show)
+        units = Units(score_unit, job, executor, run.budget, show, sample_failures)
         before = units.go_on("scoring", tasks, lambda task: read_receipt(state.receipt_path(task)))
         total, covered = finish(state, tasks, plan, found)
         return Result(out, scorer.description, total, covered, len(tasks), before)
