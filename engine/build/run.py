@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -74,14 +75,8 @@ def build(source: Source, options: BuildOptions, run: RunOptions, show: Show = l
         captions = captioned.build()
         threads = max(1, cores() // min(run.workers, len(tasks)))
         job = Job(run.out, captioned.source, options, plan["has_scores"], threads)
-        units = Units(
-            pack_unit,
-            job,
-            lambda: open_executor(run.executor, run.workers),
-            run.budget,
-            show,
-            sample_failures,
-        )
+        executor = partial(open_executor, run.executor, run.workers)
+        units = Units(pack_unit, job, executor, run.budget, show, sample_failures)
         before = units.go_on("packing", tasks, state.receipt)
         tasks = _remove_duplicates(units, state, tasks)
         return Result(finish(state, tasks, plan, captions), len(tasks), before)

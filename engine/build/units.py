@@ -1,4 +1,4 @@
-"""Units over workers: what was finished before, progress, the failure budget judged in unit order, duplicates.
+"""Units over workers: what was finished before, progress, the failure budget in unit order, duplicates.
 
 Builds, scores and recaptioning share this; they differ in a unit's work and in what is counted.
 """
@@ -148,7 +148,7 @@ class Units(Generic[C]):
 
 
 def mark_duplicates(state: State, tasks: Sequence[Task]) -> list[Task]:
-    """The tasks, those with `dedupe` that hold keys of earlier units; the keys are in `state`'s files then."""
+    """The tasks, those with `dedupe` that hold keys of earlier units; the keys are in `state`'s files."""
     known = state.duplicates()
     if known is None:
         found = find_duplicates([state.keys_path(task) for task in tasks])
