@@ -261,7 +261,7 @@ class BatchMaker:
 
 def read_array(samples: SampleBatch, name: str, dtype: Any) -> Ragged:
     """Read a one-dimensional array column of a batch."""
-    return decode_arrays(name, *samples.column(name).concat(), dtype)
+    return decode_arrays(name, samples.column(name), dtype)
 
 
 def decode_sizes(samples: SampleBatch) -> tuple[NDArray[np.int32], NDArray[np.int32]]:

@@ -1,7 +1,6 @@
 """From the bytes of a batch's columns to arrays, without a Python step per sample.
 
-MDS `ndarray:DTYPE` values are `[(ndim << 2) | s] [shape: ndim integers of 1 << s bytes] [values]`; ours are
-all one-dimensional. A column of a batch comes as one byte buffer and N + 1 offsets.
+A column of a batch comes as one byte buffer and N + 1 offsets. Arrays are all one-dimensional.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import UserError
+from engine.native import ColumnView, NativeError
 
 
 @dataclass(frozen=True)
@@ -37,30 +37,25 @@ class Ragged:
         return out
 
 
-def decode_arrays(name: str, data: NDArray[np.uint8], offsets: NDArray[np.int64], dtype: Any) -> Ragged:
-    """Decode a column of one-dimensional `ndarray:DTYPE` values.
+def decode_arrays(name: str, column: ColumnView, dtype: Any) -> Ragged:
+    """Decode a column of N one-dimensional `ndarray:DTYPE` values.
 
     Args:
         name: of the column, for the error.
-        data: uint8 [total], the encoded values of the batch back to back.
-        offsets: int64 [N + 1] into `data`.
+        column: the encoded values of the batch.
         dtype: element type of the column.
 
     Raises:
         UserError: when a value is not a one-dimensional array of whole elements.
     """
-    first = data[offsets[:-1]] if len(data) else np.zeros(len(offsets) - 1, np.uint8)
-    start = offsets[:-1] + 1 + (1 << (first & 3).astype(np.int64))
-    size = offsets[1:] - start
-    item = np.dtype(dtype).itemsize
-    if ((first >> 2 != 1) | (size < 0) | (size % item != 0)).any():
+    try:
+        values, offsets = column.arrays(np.dtype(dtype).itemsize)
+    except NativeError as error:
         raise UserError(
-            f"column {name}: a value is not a one-dimensional {np.dtype(dtype).name} array; "
-            "this is no data set of engine.shard, or the shard is damaged (python -m engine.verify)"
-        )
-    ends = np.concatenate(([0], np.cumsum(size)))
-    where = np.repeat(start - ends[:-1], size) + np.arange(ends[-1])
-    return Ragged(data[where].view(dtype), ends // item)
+            f"column {name}: {error}; this is no data set of engine.shard, or the shard is damaged "
+            "(python -m engine.verify)"
+        ) from error
+    return Ragged(values.view(dtype), offsets)
 
 
 def decode_int32(data: NDArray[np.uint8]) -> NDArray[np.int32]:

@@ -74,20 +74,25 @@ class Counters:
         self._replaced = torch.full((ROWS, LISTED), -1, dtype=torch.int64)
         for shared in (self._table, self._replaced):
             shared.share_memory_()  # type: ignore[no-untyped-call]  # torch's own lacks types
+        self._own()
+
+    def _own(self) -> None:
+        """Make what belongs to one process: a lock between its threads, and its view of the table."""
         self._lock = threading.Lock()
+        self._rows = self._table.numpy()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave the lock behind: it is between threads of one process."""
-        return {name: value for name, value in self.__dict__.items() if name != "_lock"}
+        """Leave behind what belongs to this process."""
+        return {name: value for name, value in self.__dict__.items() if name not in ("_lock", "_rows")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take the same shared memory, with a lock of this process."""
+        """Take the same shared memory."""
         self.__dict__.update(state)
-        self._lock = threading.Lock()
+        self._own()
 
     def add(self, **amounts: int) -> None:
         """Add to fields of `ReadCounts` by name."""
-        row = self._table.numpy()[_row()]
+        row = self._rows[_row()]
         with self._lock:
             for name, amount in amounts.items():
                 row[_COLUMNS[name]] += amount
@@ -111,7 +116,7 @@ class Counters:
 
     def total(self) -> ReadCounts:
         """Sum over all processes."""
-        return ReadCounts(*(int(n) for n in self._table.numpy().sum(axis=0)))
+        return ReadCounts(*(int(n) for n in self._rows.sum(axis=0)))
 
     def replaced(self) -> list[int]:
         """Sample numbers that were replaced, each once: all of them, or the first of each process."""

@@ -4,8 +4,10 @@
 #include <cstring>
 #include <stdexcept>
 
+#include "bindings/errors.hpp"
 #include "bindings/register.hpp"
 #include "bindings/spans.hpp"
+#include "mds/array_values.hpp"
 
 namespace py = pybind11;
 
@@ -47,18 +49,32 @@ py::bytes item_bytes(const ByteSpans& self, py::ssize_t i) {
   return py::bytes(reinterpret_cast<const char*>(item.data()), item.size());
 }
 
-// All items back to back: (uint8 [total], int64 [N + 1] offsets).
-py::tuple concat(const ByteSpans& self) {
-  py::array_t<std::int64_t> offsets(static_cast<py::ssize_t>(self.size() + 1));
+// All items back to back: (uint8 [total], int64 [N + 1] offsets in units of `unit` bytes).
+py::tuple joined(const std::vector<Bytes>& items, std::size_t unit) {
+  py::array_t<std::int64_t> offsets(static_cast<py::ssize_t>(items.size() + 1));
   std::int64_t* off = offsets.mutable_data();
+  std::size_t total = 0;
   off[0] = 0;
-  for (std::size_t i = 0; i < self.size(); ++i) off[i + 1] = off[i] + static_cast<std::int64_t>(self[i].size());
-  py::array_t<std::uint8_t> flat(off[self.size()]);
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    total += items[i].size();
+    off[i + 1] = static_cast<std::int64_t>(total / unit);
+  }
+  py::array_t<std::uint8_t> flat(static_cast<py::ssize_t>(total));
   std::uint8_t* out = flat.mutable_data();
-  for (std::size_t i = 0; i < self.size(); ++i) {
-    if (!self[i].empty()) std::memcpy(out + off[i], self[i].data(), self[i].size());
+  for (const Bytes item : items) {
+    if (!item.empty()) std::memcpy(out, item.data(), item.size());
+    out += item.size();
   }
   return py::make_tuple(flat, offsets);
+}
+
+py::tuple concat(const ByteSpans& self) { return joined(self.items, 1); }
+
+py::tuple arrays(const ByteSpans& self, std::size_t element_bytes) {
+  std::vector<Bytes> elements;
+  const Outcome outcome = mds::array_elements(self, element_bytes, elements);
+  raise_unless_ok(outcome.status, outcome.detail);
+  return joined(elements, element_bytes);
 }
 
 }  // namespace
@@ -76,7 +92,10 @@ void register_spans(py::module_& m) {
       .def(py::init(&to_spans), py::arg("items"))
       .def("__len__", &ByteSpans::size)
       .def("__getitem__", &item_bytes, py::arg("index"))
-      .def("concat", &concat, "All items back to back: (uint8 [total], int64 [N + 1] offsets).");
+      .def("concat", &concat, "All items back to back: (uint8 [total], int64 [N + 1] offsets).")
+      .def("arrays", &arrays, py::arg("element_bytes"),
+           "The elements of one-dimensional `ndarray:DTYPE` values back to back: (uint8 [total bytes], int64 [N + 1] "
+           "offsets in elements). Raises NativeError when an item is no such value.");
 }
 
 }  // namespace veclip::bindings

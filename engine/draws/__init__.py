@@ -8,7 +8,6 @@ from engine.draws.philox import (
     below,
     caption_words,
     draw_words,
-    philox4x32,
     uniform,
 )
 
@@ -21,6 +20,5 @@ __all__ = [
     "crop_box",
     "crop_boxes",
     "draw_words",
-    "philox4x32",
     "uniform",
 ]

@@ -1,4 +1,4 @@
-"""Philox4x32-10 in numpy, and how a sample's draws are addressed. csrc/core/philox.hpp is the same in C++.
+"""How a sample's draws are addressed; the words are Philox4x32-10's (csrc/core/philox.hpp).
 
 Source: Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3" (SC 2011).
 """
@@ -8,6 +8,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from engine.native import philox4x32
+
 CAPTION = 0
 """Purpose of the words that choose a caption."""
 CROP = 1
@@ -15,31 +17,8 @@ CROP = 1
 EXAMPLES = 5
 """Purpose of the words that choose example pairs for rewriting."""
 
-_MULTIPLIERS = (np.uint64(0xD2511F53), np.uint64(0xCD9E8D57))
-_WEYL = (0x9E3779B9, 0xBB67AE85)
 _LOW = np.uint64(0xFFFFFFFF)
 _HALF = np.uint64(32)
-
-
-def philox4x32(counter: NDArray[np.uint32], key: tuple[int, int]) -> NDArray[np.uint32]:
-    """Philox4x32-10 of many counters under one key.
-
-    Args:
-        counter: uint32 [N, 4].
-        key: Two 32-bit words.
-
-    Returns:
-        uint32 [N, 4].
-    """
-    c0, c1, c2, c3 = (counter[:, i].astype(np.uint64) for i in range(4))
-    k0, k1 = key
-    for _ in range(10):
-        product0, product1 = _MULTIPLIERS[0] * c0, _MULTIPLIERS[1] * c2
-        c0 = (product1 >> _HALF) ^ c1 ^ np.uint64(k0)
-        c2 = (product0 >> _HALF) ^ c3 ^ np.uint64(k1)
-        c1, c3 = product1 & _LOW, product0 & _LOW
-        k0, k1 = (k0 + _WEYL[0]) & 0xFFFFFFFF, (k1 + _WEYL[1]) & 0xFFFFFFFF
-    return np.stack([c0, c1, c2, c3], axis=1).astype(np.uint32)
 
 
 def draw_words(
@@ -70,7 +49,7 @@ def draw_words(
     counter[:, 1] = hashes >> _HALF
     counter[:, 2] = epoch
     counter[:, 3] = (purpose << 16) | np.asarray(block, dtype=np.uint32)
-    return philox4x32(counter, (seed & 0xFFFFFFFF, seed >> 32))
+    return philox4x32(counter, np.array([seed & 0xFFFFFFFF, seed >> 32], np.uint32))
 
 
 def caption_words(key_hash: NDArray[np.uint64], seed: int, epoch: int) -> NDArray[np.uint32]:

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from streaming.base.world import World
 
-from engine.draws import philox4x32
 from engine.errors import UserError
 from loaders.lanes import WINDOW
 from loaders.order import LANE, MOST_LANES, Order, default_canonical_nodes
 from loaders.share import Steps, WorkerShare
+from tests.native.philox_reference import philox4x32
 
 SHARDS = st.lists(st.integers(0, 40), min_size=1, max_size=12).filter(lambda sizes: sum(sizes) > 0)
 LANES = st.integers(1, 7)
