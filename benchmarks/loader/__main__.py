@@ -24,8 +24,8 @@ from benchmarks.loader.work import Folders, Work
 
 # Long enough epochs for every peer: an epoch's start and end cost the same for few samples as for many.
 EPOCH_IMAGES = {"originals": 4_000, "small": 8_000}
-QUICK_EPOCH_IMAGES = 1_200
-QUICK_LOADERS = {"open_clip", "torchvision", "mosaicml", "dali", "our_kernel"}
+QUICK_EPOCH_IMAGES = 2_400
+QUICK_PEERS = ["open_clip", "torchvision", "mosaicml", "our_kernel"]
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,7 @@ class Options:
     peers: tuple[str, ...]
     levels: tuple[str, ...]
     inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
     threads: tuple[int, ...]
     work: Path
 
@@ -57,19 +58,22 @@ def parse(arguments: Sequence[str] | None) -> Options:
     add = parser.add_argument
     add("--images", type=Path, required=True, metavar="DIR", help="folder of JPEG files: the originals")
     add("--json", type=Path, metavar="FILE", help="write the rows there")
-    add("--quick", action="store_true", help="fewer images, peers and rounds: within a minute")
+    add("--quick", action="store_true", help="a few peers, small images, float32: within a minute")
     add("--limit", type=int, help="distinct images taken (default 96, quick 24)")
     add("--rounds", type=int, help="turns of each peer (default 5, quick 3)")
     add("--seconds", type=float, help="of each turn (default 2, quick 0.25)")
     add("--batch", type=int, default=64, help="images a batch (default 64)")
-    add("--peers", nargs="+", choices=names, default=names, metavar="NAME", help=", ".join(names))
+    add("--peers", nargs="+", choices=names, metavar="NAME", help=", ".join(names))
     add("--levels", nargs="+", choices=["kernel", "loader"], default=["kernel", "loader"])
-    add("--inputs", nargs="+", choices=["originals", "small"], default=["originals", "small"])
+    add("--inputs", nargs="+", choices=["originals", "small"], help="default both, quick small")
+    add("--outputs", nargs="+", choices=["float32", "uint8"], help="default both, quick float32")
     add("--threads", nargs="+", type=int, help="of the loaders, as many cores (default 1 2, quick 2)")
     add("--work", type=Path, default=Path(tempfile.gettempdir()), metavar="DIR", help="for the packed images")
     given: Any = parser.parse_args(arguments)
-    usual = {"limit": 96, "rounds": 5, "seconds": 2.0, "threads": [1, 2]}
-    quick = {"limit": 24, "rounds": 3, "seconds": 0.25, "threads": [2]}
+    usual = {"limit": 96, "rounds": 5, "seconds": 2.0, "threads": [1, 2], "peers": names}
+    usual |= {"inputs": ["originals", "small"], "outputs": ["float32", "uint8"]}
+    quick = {"limit": 24, "rounds": 3, "seconds": 0.25, "threads": [2], "peers": QUICK_PEERS}
+    quick |= {"inputs": ["small"], "outputs": ["float32"]}
     for name, value in (quick if given.quick else usual).items():
         if getattr(given, name) is None:
             setattr(given, name, value)
@@ -95,15 +99,14 @@ def cells(
     """(input, work of ours, names of the peers) in the order of the table."""
     cores = sorted(os.sched_getaffinity(0))
     for level in options.levels:
-        for name in options.inputs if level == "kernel" or not options.quick else options.inputs[-1:]:
-            for output in ("float32", "uint8"):
+        for name in options.inputs:
+            for output in options.outputs:
                 for threads in (1,) if level == "kernel" else options.threads:
                     taking_part = [
                         peer.name
                         for peer in peers
                         if output in peer.outputs(level)
                         and not (peer.name == "ours_1_thread" and threads == 1)
-                        and not (options.quick and level == "loader" and peer.name not in QUICK_LOADERS)
                     ]
                     root = str(folders[name].root)
                     work = Work(
@@ -132,7 +135,7 @@ def make_inputs(options: Options, root: Path, peers: Sequence[Peer]) -> dict[str
 def run(options: Options) -> list[Row]:
     """Measure all cells; prints each as it is done."""
     peers = installed(options.peers)
-    protocol = Protocol(options.rounds, options.seconds)
+    protocol = Protocol(options.rounds, options.seconds, memory=not options.quick)
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(dir=options.work) as folder:
         folders = make_inputs(options, Path(folder), peers)
