@@ -180,11 +180,12 @@ class BatchMaker:
             samples = self.dataset.read(numbers)
         counters.add(samples=len(pairs), bytes_read=samples.nbytes)
         image = empty_images(len(pairs), self.image, self._buffers)
+        boxes = self.boxes(epoch, samples)  # before one's turn comes: while it lasts nobody else decodes
         with self._decoding, counters.timed("decode_us"):  # the wait for one's turn is no decoding
-            decode = partial(self._decode, epoch)
-            status = decode(samples, as_numpy(image))
+            status = self._decode(samples, boxes, as_numpy(image))
             if status.any():
                 with self._reading:
+                    decode = partial(self._decode_again, epoch)
                     numbers = self._replacer.replace(numbers, status, as_numpy(image), decode)
                     samples = self.dataset.read(numbers)
         with counters.timed("captions_us"):
@@ -243,11 +244,16 @@ class BatchMaker:
         except MissingCaptionError as error:
             raise UserError(f"sample {keys[error.row]!r}: {error}") from error
 
-    def _decode(self, epoch: int, samples: SampleBatch, image: NDArray[Any]) -> NDArray[np.uint8]:
-        """Fill `image` [N, 3, S, S]; return the status uint8 [N] of each sample."""
+    def _decode_again(self, epoch: int, samples: SampleBatch, image: NDArray[Any]) -> NDArray[np.uint8]:
+        return self._decode(samples, self.boxes(epoch, samples), image)
+
+    def _decode(
+        self, samples: SampleBatch, boxes: NDArray[np.int32], image: NDArray[Any]
+    ) -> NDArray[np.uint8]:
+        """Fill `image` [N, 3, S, S] from crops [N, 4]; return the status uint8 [N] of each sample."""
         status = train_batch(
             samples.column("image"),
-            self.boxes(epoch, samples),
+            boxes,
             image,
             self.pool,
             limits=self.dataset.info.limits(),

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import TypeVar
 
 
 class FaultyServer(ThreadingHTTPServer):
@@ -19,8 +20,8 @@ class FaultyServer(ThreadingHTTPServer):
     # Requests that hang are the point of some tests.
     block_on_close = False
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
+    def __init__(self, folder: Path, handler: type[Handler] | None = None) -> None:
+        super().__init__(("127.0.0.1", 0), handler or Handler)
         self.folder = folder
         self.fault: Callable[[Handler, bytes], None] | None = None
         self.suffix, self.times = ".mds", 0
@@ -33,6 +34,10 @@ class FaultyServer(ThreadingHTTPServer):
 
     def misbehave(self, fault: Callable[[Handler, bytes], None], times: int, suffix: str = ".mds") -> None:
         self.fault, self.times, self.suffix = fault, times, suffix
+
+    def fault_for(self, path: str) -> Callable[[Handler, bytes], None] | None:
+        """What this answer, already counted in `asked`, goes through."""
+        return self.fault if path.endswith(self.suffix) and self.asked[path] <= self.times else None
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Clients that give up are expected."""
@@ -47,9 +52,8 @@ class Handler(BaseHTTPRequestHandler):
         if not path.is_file():
             return self.send_error(404)
         data = path.read_bytes()
-        server = self.server
-        if server.fault and self.path.endswith(server.suffix) and server.asked[self.path] <= server.times:
-            return server.fault(self, data)
+        if fault := self.server.fault_for(self.path):
+            return fault(self, data)
         self.answer(data, len(data))
 
     def answer(self, data: bytes, announced: int | None) -> None:
@@ -120,7 +124,15 @@ def never_ends(handler: Handler, data: bytes) -> None:
 
 @contextmanager
 def serving(folder: Path) -> Iterator[FaultyServer]:
-    server = FaultyServer(folder)
+    with running(FaultyServer(folder)) as server:
+        yield server
+
+
+Server = TypeVar("Server", bound=FaultyServer)
+
+
+@contextmanager
+def running(server: Server) -> Iterator[Server]:
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,14 @@ import pytest
 
 from engine.errors import UserError
 from loaders.loader import CaptionLoader, DataConfig, build_loader
+from tests.loaders import http_kit
 from tests.loaders.corpus import Sample, write_dataset
+from tests.loaders.s3_kit import S3Front, in_front_of
 
 boto3 = pytest.importorskip("boto3")
 moto_server = pytest.importorskip("moto.server")
 BUCKET = "shards"
+FRONT_DEADLINE_S, GRACE_S = 6.0, 8.0
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     # A download may be told to end while Python runs a finaliser, which may only print that.
@@ -88,6 +91,43 @@ def test_a_missing_and_a_damaged_object_are_named(s3: Any, samples: list[Sample]
     with pytest.raises(UserError, match=r"s3://.*00001/shard.00000.mds: .* 1 attempts .*not found"):
         list(loader_of(tmp_path / "cache"))
     assert time.monotonic() - began < 100.0
+
+
+# What the client itself tries again, it does without our knowing.
+FAULTS = [http_kit.stalls, http_kit.trickles, http_kit.corrupts, http_kit.breaks_off, http_kit.is_silent]
+
+
+@pytest.fixture
+def front(s3: Any, endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Front]:
+    with in_front_of(endpoint) as front:
+        monkeypatch.setenv("S3_ENDPOINT_URL", front.url)
+        yield front
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_that_passes_is_lived_through(
+    s3: Any, front: S3Front, samples: list[Sample], tmp_path: Path, fault: Callable[..., None]
+) -> None:
+    upload(s3, write_dataset(tmp_path / "data", samples[:16], shards=2))
+    front.misbehave(fault, times=2)
+    began = time.monotonic()
+    loader = loader_of(tmp_path / "cache", deadline=FRONT_DEADLINE_S)
+    assert sorted(k for batch in loader for k in batch["key"]) == [sample.key for sample in samples[:16]]
+    assert time.monotonic() - began < FRONT_DEADLINE_S + GRACE_S
+    assert min(n for path, n in front.asked.items() if path.endswith(".mds")) >= 3
+
+
+@pytest.mark.parametrize("fault", [*FAULTS, http_kit.is_gone])
+def test_a_fault_that_stays_is_an_error_before_the_deadline(
+    s3: Any, front: S3Front, samples: list[Sample], tmp_path: Path, fault: Callable[..., None]
+) -> None:
+    upload(s3, write_dataset(tmp_path / "data", samples[:16], shards=2))
+    front.misbehave(fault, times=1000)
+    began = time.monotonic()
+    with pytest.raises(UserError, match=r"s3://.*shard\.00000\.mds: could not be fetched in \d attempts"):
+        list(loader_of(tmp_path / "cache", deadline=FRONT_DEADLINE_S))
+    assert time.monotonic() - began < FRONT_DEADLINE_S + GRACE_S
+    assert not list((tmp_path / "cache").rglob("*.mds"))
 
 
 def test_an_unreachable_endpoint_ends_by_the_deadline(
