@@ -6,6 +6,7 @@ except for what the rest decides: batch size, image size, seed and tokenizer (se
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -64,6 +65,7 @@ class TrainConfig:
         retrieval: held-out set (loaders.retrieval.RetrievalConfig), or null for none.
         eval_interval: also measure retrieval this often; it is always measured at the end.
         clip_grad_norm: largest gradient norm, or null.
+        max_bad_steps: a step whose loss or gradient is not finite is dropped; so many in a row end the run.
         precision: `auto` is amp_bf16 on a GPU and fp32 on a CPU; there, amp_bf16 pays with
             AVX512-BF16 or AMX.
         device_train_microbatch_size: samples of a rank whose activations are held at a time; the towers run
@@ -91,6 +93,7 @@ class TrainConfig:
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     clip_grad_norm: float | None = 1.0
+    max_bad_steps: int = 10
     precision: Literal["auto", "fp32", "amp_bf16", "amp_fp16"] = "auto"
     device_train_microbatch_size: int | str | None = None
     seed: int = SEED
@@ -170,8 +173,11 @@ def _check(config: TrainConfig) -> None:
     for name in ("max_duration", "save_interval", "eval_interval"):
         if getattr(config, name) is not None:
             check_time(getattr(config, name), name)
-    if config.log_interval < 1:
-        raise UserError(f"log_interval: {config.log_interval} given; expected at least 1")
+    for name in ("log_interval", "max_bad_steps"):
+        if getattr(config, name) < 1:
+            raise UserError(f"{name}: {getattr(config, name)} given; expected at least 1")
+    if config.clip_grad_norm is not None and not 0 < config.clip_grad_norm < math.inf:
+        raise UserError(f"clip_grad_norm: {config.clip_grad_norm} given; expected a number above 0, or null")
     if config.autoresume and config.save_folder is None:
         raise UserError("autoresume: needs save_folder, where checkpoints are; give one, or no autoresume")
     if config.autoresume and config.save_overwrite:

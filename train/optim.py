@@ -1,13 +1,14 @@
-"""AdamW with CLIP's parameter groups, and warm-up followed by a cosine, counted in steps."""
+"""AdamW, torch's or Composer's, with CLIP's parameter groups; warm-up and cosine, counted in steps."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from composer.core import Time, TimeUnit
+from composer.optim import DecoupledAdamW
 from torch import nn
 
 from engine.errors import UserError
@@ -15,15 +16,17 @@ from engine.errors import UserError
 
 @dataclass(frozen=True)
 class OptimizerConfig:
-    """torch's AdamW (weight decay multiplied by the learning rate, as in open_clip).
+    """AdamW whose weight decay is multiplied by the learning rate, as in open_clip.
 
     Attributes:
+        name: `adamw` is torch's; `decoupled_adamw` is Composer's, given the weight decay that means the same.
         lr: peak learning rate.
         betas: of the running means.
         eps: 1e-6 is CLIP's for vision transformers.
         weight_decay: for matrices only; none for norms, biases and the logit scale.
     """
 
+    name: Literal["adamw", "decoupled_adamw"] = "adamw"
     lr: float = 5e-4
     betas: tuple[float, float] = (0.9, 0.98)
     eps: float = 1e-6
@@ -67,10 +70,17 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, An
     return [{"params": plain, "weight_decay": 0.0}, {"params": decay, "weight_decay": weight_decay}]
 
 
-def build_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.AdamW:
-    """AdamW over `parameter_groups`, as one fused kernel."""
-    groups = parameter_groups(model, config.weight_decay)
-    return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, eps=config.eps, fused=True)
+def build_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
+    """An AdamW over `parameter_groups`; torch's as one fused kernel.
+
+    torch multiplies weights by 1 - weight_decay * lr, Composer's DecoupledAdamW by 1 - weight_decay * lr /
+    peak: its weight decay is ours times the peak learning rate, and both then take the same steps.
+    """
+    options: dict[str, Any] = {"lr": config.lr, "betas": config.betas, "eps": config.eps}
+    if config.name == "adamw":
+        return torch.optim.AdamW(parameter_groups(model, config.weight_decay), fused=True, **options)
+    groups = parameter_groups(model, config.weight_decay * config.lr)
+    return DecoupledAdamW(groups, **options)
 
 
 def check_time(text: str, path: str) -> Time[Any]:

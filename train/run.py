@@ -12,6 +12,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+# 128 + the number of SIGTERM, as a shell says it.
+STOPPED = 143
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLE = """examples:
   composer train/run.py yamls/tiny_cpu.yaml data.local=out/tiny_train
@@ -19,7 +21,8 @@ EXAMPLE = """examples:
   composer -n 8 train/run.py yamls/clip_b16.yaml data.local=DIR autoresume=true
 
 Every setting, with its default, is in train/config.py. The resolved settings are printed
-and saved as config.yaml in save_folder. Exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
+and saved as config.yaml in save_folder. SIGTERM ends the run after the step under way, with a checkpoint;
+Ctrl-C at once. Exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted, 143 stopped by SIGTERM."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -50,8 +53,7 @@ def _run(recipe: str, settings: Sequence[str]) -> int:
 
         config = load_config(recipe, settings, int(os.environ.get("WORLD_SIZE", "1")))
         session = open_session(config)
-        session.run()
-        return 0
+        return 0 if session.run() else STOPPED
     except UserError as error:
         _tell(str(error), everyone=session is not None)
         return 1

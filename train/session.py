@@ -13,7 +13,6 @@ from pathlib import Path
 
 import torch
 from composer import DataSpec, Trainer
-from composer.algorithms import GradientClipping
 from composer.core import Algorithm, Callback
 from composer.loggers import LoggerDestination
 from composer.utils import dist, get_device
@@ -24,10 +23,13 @@ from train import checkpoints, retrieval
 from train.architecture import resolve_architecture
 from train.callbacks import ClampLogitScale, ConsoleLog, LogLogitScale
 from train.config import TrainConfig, to_yaml
+from train.guard import StepGuard
 from train.loggers import JsonLinesLogger, build_loggers
 from train.model import ContrastiveModel, Normalisation, build_clip
 from train.optim import Plan, build_optimizer, build_schedule, make_plan
 from train.precision import resolve_precision, trainer_precision
+from train.stopping import StopAfterCheckpoint, StopNotice, StoppedError, save_schedule
+from train.texts import CaptionStatistics
 from train.throughput import Throughput
 
 
@@ -41,21 +43,43 @@ class Session:
     plan: Plan
     folder: Path | None
     evaluate: Callable[[], dict[str, float]] | None
+    notice: StopNotice
 
-    def run(self) -> None:
+    def run(self) -> bool:
         """Trains to the end (or from where the checkpoint stands), evaluates and prints the summary.
 
+        Returns:
+            Whether it came to the end; False after SIGTERM, with a checkpoint of the last step.
+
         Raises:
-            UserError: from the data, such as a damaged shard that cannot be fetched again.
+            UserError: from the data, such as a damaged shard that cannot be fetched again, or when steps stay
+                bad.
         """
         started, before = time.perf_counter(), int(self.trainer.state.timestamp.batch)
-        if before < self.plan.total:
-            self.trainer.fit()
+        if before < self.plan.total and not self._fit():
+            return False
         seconds = time.perf_counter() - started
         table = self.evaluate() if self.evaluate else None
         if dist.get_global_rank() == 0:
             self._report(int(self.trainer.state.timestamp.batch) - before, seconds, table)
         self.trainer.close()  # type: ignore[no-untyped-call]
+        return True
+
+    def _fit(self) -> bool:
+        """Whether training came to its end."""
+        try:
+            with self.notice.listening():
+                self.trainer.fit()
+            return True
+        except StoppedError as stop:
+            self.trainer.close()  # type: ignore[no-untyped-call]
+            if dist.get_global_rank() == 0:
+                saved = "a checkpoint is saved, go on with autoresume=true"
+                print(
+                    f"{stop}; {saved if self.folder else 'nothing is saved (save_folder: null)'}",
+                    file=sys.stderr,
+                )
+            return False
 
     def _report(self, steps: int, seconds: float, table: dict[str, float] | None) -> None:
         samples = steps * self.plan.global_batch
@@ -110,8 +134,9 @@ def open_session(config: TrainConfig) -> Session:
             tokenizer_name=card.tokenizer.name,
         )
         evaluate = functools.partial(retrieval.evaluate_retrieval, model, held_out, precision)
-    trainer = _trainer(config, loader, model, plan, folder, evaluate)
-    return Session(config, trainer, model, plan, folder, evaluate)
+    notice = StopNotice()
+    trainer = _trainer(config, loader, model, plan, folder, evaluate, notice)
+    return Session(config, trainer, model, plan, folder, evaluate, notice)
 
 
 def _trainer(
@@ -121,6 +146,7 @@ def _trainer(
     plan: Plan,
     folder: Path | None,
     evaluate: Callable[[], dict[str, float]] | None,
+    notice: StopNotice,
 ) -> Trainer:
     optimizer = build_optimizer(model, config.optimizer)
     return Trainer(
@@ -130,15 +156,15 @@ def _trainer(
         optimizers=optimizer,
         schedulers=build_schedule(optimizer, config.schedule, plan),
         step_schedulers_every_batch=True,
-        algorithms=_algorithms(config),
-        callbacks=_callbacks(config, loader, plan, evaluate),
+        algorithms=_algorithms(config, notice, folder),
+        callbacks=[*_callbacks(config, loader, plan, evaluate), StopAfterCheckpoint(notice)],
         loggers=_loggers(config, folder),
         precision=trainer_precision(resolve_precision(config.precision)),
         seed=config.seed,
         run_name=config.run_name,
         progress_bar=config.progress_bar,
         save_folder=config.save_folder,
-        save_interval=config.save_interval,
+        save_interval=save_schedule(config.save_interval, notice),
         save_num_checkpoints_to_keep=config.save_num_checkpoints_to_keep,
         save_overwrite=config.save_overwrite,
         autoresume=config.autoresume,
@@ -148,11 +174,11 @@ def _trainer(
     )
 
 
-def _algorithms(config: TrainConfig) -> list[Algorithm]:
-    algorithms: list[Algorithm] = [ClampLogitScale()]  # type: ignore[no-untyped-call]
-    if config.clip_grad_norm is not None:
-        algorithms.append(GradientClipping(clipping_type="norm", clipping_threshold=config.clip_grad_norm))
-    return algorithms
+def _algorithms(config: TrainConfig, notice: StopNotice, folder: Path | None) -> list[Algorithm]:
+    return [
+        ClampLogitScale(),  # type: ignore[no-untyped-call]
+        StepGuard(config.clip_grad_norm, config.max_bad_steps, notice, folder),
+    ]
 
 
 def _callbacks(
@@ -161,6 +187,7 @@ def _callbacks(
     callbacks: list[Callback] = [
         Throughput(config.log_interval, loader, plan),
         LogLogitScale(config.log_interval),
+        CaptionStatistics(config.log_interval, loader.dataset.info.pad_id),
     ]
     if not config.progress_bar:
         callbacks.append(ConsoleLog(config.log_interval, plan))

@@ -3,7 +3,9 @@ clipped."""
 
 from __future__ import annotations
 
+import json
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,13 +14,15 @@ from composer.devices import DeviceCPU
 from composer.loggers import Logger
 from open_clip.model import CLIP
 
+from engine.errors import UserError
 from tests.train.test_model import _clip
 from train.config import load_config
 from train.model import ContrastiveModel, Normalisation
 from train.session import _algorithms
+from train.stopping import StopNotice
 
 
-def engine_of(*words: str) -> tuple[Engine, CLIP]:
+def engine_of(*words: str, folder: Path | None = None) -> tuple[Engine, CLIP]:
     """A run's algorithms around a small model."""
     config = load_config("yamls/tiny_cpu.yaml", ["data.local=train", "retrieval=null", *words])
     model = ContrastiveModel(_clip("argmax"), Normalisation((0.5,) * 3, (0.5,) * 3))
@@ -28,9 +32,11 @@ def engine_of(*words: str) -> tuple[Engine, CLIP]:
         run_name="test",
         device=DeviceCPU(),
         max_duration="1ba",
-        algorithms=_algorithms(config),
+        algorithms=_algorithms(config, StopNotice(), folder),
     )
     state.set_dataloader([{}], "train")
+    state.batch = {"key": ["a", "b", "c", "d"]}
+    state.loss = torch.tensor(1.0)
     return Engine(state, Logger(state)), model.clip
 
 
@@ -74,3 +80,50 @@ def test_a_gradient_is_clipped_to_its_norm_before_the_step(
     engine.run_event(Event.AFTER_TRAIN_BATCH)
     assert gradient_norm(clip) == pytest.approx(expected, rel=1e-4)
     torch.testing.assert_close(clip.logit_scale.grad / expected, direction, rtol=1e-3, atol=0)
+
+
+def fill_gradients(clip: CLIP, value: float) -> None:
+    for parameter in clip.parameters():
+        parameter.grad = torch.full_like(parameter, value)
+
+
+@pytest.mark.parametrize(
+    ("loss", "gradient"), [(math.nan, 0.1), (math.inf, 0.1), (1, math.nan), (1, math.inf)]
+)
+def test_a_step_that_is_not_finite_leaves_weights_and_moments_alone(
+    loss: float, gradient: float, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    engine, clip = engine_of(folder=tmp_path)
+    optimizer = torch.optim.AdamW(clip.parameters(), lr=0.1, weight_decay=0.2, fused=True)
+
+    def step(loss: float, gradient: float) -> None:
+        engine.state.loss = torch.tensor(loss)
+        fill_gradients(clip, gradient)
+        engine.run_event(Event.AFTER_TRAIN_BATCH)
+        optimizer.step()
+
+    step(1.0, 0.1)
+    before = torch.cat([p.detach().flatten() for p in clip.parameters()])
+    counts = [float(state["step"]) for state in optimizer.state.values()]
+    step(loss, gradient)
+    assert torch.equal(before, torch.cat([p.detach().flatten() for p in clip.parameters()]))
+    assert [float(state["step"]) for state in optimizer.state.values()] == counts
+    assert "samples 'a', 'b', 'c' and 1 more" in capsys.readouterr().err
+    lines = [json.loads(line) for line in (tmp_path / "bad_steps.jsonl").read_text().splitlines()]
+    assert [line["keys"] for line in lines] == [["a", "b", "c", "d"]]
+    step(1.0, 0.1)
+    assert not torch.equal(before, torch.cat([p.detach().flatten() for p in clip.parameters()]))
+
+
+def test_bad_steps_in_a_row_end_the_run() -> None:
+    engine, clip = engine_of("max_bad_steps=3")
+
+    def step(loss: float) -> None:
+        engine.state.loss = torch.tensor(loss)
+        fill_gradients(clip, 0.1)
+        engine.run_event(Event.AFTER_TRAIN_BATCH)
+
+    for loss in (math.nan, math.nan, 1.0, math.nan, math.nan):
+        step(loss)
+    with pytest.raises(UserError, match=r"not finite in 3 steps in a row \(max_bad_steps\)"):
+        step(math.nan)

@@ -50,3 +50,26 @@ def test_durations_become_steps() -> None:
     optimizer = torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))])
     with pytest.raises(UserError, match="more than the whole run"):
         build_schedule(optimizer, ScheduleConfig("17ba"), plan)
+
+
+def trajectory(name: str, steps: int) -> list[torch.Tensor]:
+    """Weights after each step of a float64 model under the run's own schedule."""
+    torch.manual_seed(0)
+    model = torch.nn.Linear(5, 3, dtype=torch.float64)
+    plan = make_plan(f"{steps}ba", 32, 10)
+    optimizer = build_optimizer(model, OptimizerConfig(name=name, lr=3e-2, weight_decay=0.3))  # type: ignore[arg-type]
+    schedule = build_schedule(optimizer, ScheduleConfig("5ba", final_fraction=0.1), plan)
+    weights = []
+    for _ in range(steps):
+        model.zero_grad()
+        (model(torch.randn(4, 5, dtype=torch.float64)) ** 2).sum().backward()
+        optimizer.step()
+        schedule.step()
+        weights.append(torch.cat([p.detach().flatten() for p in model.parameters()]))
+    return weights
+
+
+def test_weight_decay_means_the_same_in_both_optimizers() -> None:
+    ours, composers = trajectory("adamw", 40), trajectory("decoupled_adamw", 40)
+    assert max(float((a - b).abs().max()) for a, b in zip(ours, composers, strict=True)) < 1e-13
+    assert float((ours[-1] - ours[0]).abs().max()) > 0.1

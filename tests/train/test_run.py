@@ -110,6 +110,40 @@ def test_stopped_and_resumed_ends_in_the_same_weights(place: Path, undisturbed: 
         assert torch.equal(value, found[name]), name
 
 
+@pytest.mark.parametrize(
+    "launcher", [(sys.executable,), pytest.param(COMPOSER, marks=pytest.mark.slow)], ids=["one", "two"]
+)
+def test_sigterm_saves_the_step_under_way(place: Path, undisturbed: Path, launcher: tuple[str, ...]) -> None:
+    """At any step: checkpoints are due every 100 steps here, and the run goes on from there."""
+    folder = place / "runs" / f"terminated-{len(launcher)}"
+    words = command(place, folder.name, "autoresume=true", "save_interval=100ba", launcher=launcher)
+    process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 200
+    while process.poll() is None and len(steps_logged(folder)) < 3:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    ranks = psutil.Process(process.pid).children() if len(launcher) > 1 else [psutil.Process(process.pid)]
+    ranks[-1].send_signal(signal.SIGTERM)  # a notice to one rank stops all
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode != 0
+    if len(launcher) == 1:
+        assert process.returncode == 143
+        assert errors.strip().splitlines()[-1].startswith("stopped by SIGTERM after step"), errors[-2000:]
+    saved = torch.load(folder / "latest-rank0.pt", weights_only=False)["state"]["timestamp"]["Timestamp"]
+    assert 0 < saved["batch"] < 16
+    run(words)
+    found, expected = losses(folder), losses(undisturbed)
+    assert found[15] == pytest.approx(expected[15], rel=1e-3)
+    if len(launcher) == 1:
+        for name, value in weights(undisturbed).items():
+            assert torch.equal(value, weights(folder)[name]), name
+
+
+def steps_logged(folder: Path) -> list[str]:
+    log = folder / "log.jsonl"
+    return log.read_text().splitlines() if log.exists() else []
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("victim", ["rank", "worker"])
 def test_a_killed_process_ends_all_ranks_and_a_resume_repairs(
@@ -189,4 +223,7 @@ def test_the_log_says_what_reading_did(undisturbed: Path) -> None:
     assert all(line[f"data/{stage}_ms"] >= 0 for line in logged for stage in ("fetch", "gather", "captions"))
     assert max(line["data/decode_ms"] for line in logged) > 0
     assert last["data/bytes_read"] > 10_000
+    assert 0 < last["l2_norm/grad"] < 1e3
+    assert 3 < last["texts/mean_tokens"] < 77
+    assert 0 <= last["texts/duplicates"] <= 1
     assert (last["data/bad_samples"], last["data/shards_fetched"], last["data/cache_hits"]) == (0, 0, 1)
