@@ -37,12 +37,13 @@ class RetrievalBatch(TypedDict):
 
     image: [B, 3, S, S]; text: int64 [M, context], padded; image_of_text: int64 [M], row of `image` in this
         batch;
-    key: B strings.
+    source_of_text: int64 [M], index in dataset.json's sources; key: B strings.
     """
 
     image: torch.Tensor
     text: torch.Tensor
     image_of_text: torch.Tensor
+    source_of_text: torch.Tensor
     key: list[str]
 
 
@@ -109,7 +110,7 @@ class RetrievalLoader:
         """Use `build_retrieval_loader`."""
         self.dataset = dataset
         self._config = config
-        self._sources = _source_mask(config.sources, dataset.info.sources)
+        self._sources = source_mask(config.sources, dataset.info.sources)
         self._image = config.image()
         self._pool = ThreadPool(config.threads or default_threads(0))
         self._buffers = Buffers(KEPT_BATCHES)
@@ -138,10 +139,14 @@ class RetrievalLoader:
         )
         refuse_undecoded(status, keys)
         tokens = read_tokens(samples, len(info.sources))
-        rows, positions = _all_captions(tokens, self._sources)
+        rows, positions, sources = _all_captions(tokens, self._sources)
         text = tokens.padded_text(rows, positions, info.context_length, info.pad_id)
         return RetrievalBatch(
-            image=image, text=torch.from_numpy(text), image_of_text=torch.from_numpy(rows), key=keys
+            image=image,
+            text=torch.from_numpy(text),
+            image_of_text=torch.from_numpy(rows),
+            source_of_text=torch.from_numpy(sources),
+            key=keys,
         )
 
 
@@ -164,8 +169,12 @@ def build_retrieval_loader(config: RetrievalConfig) -> RetrievalLoader:
     return RetrievalLoader(config, dataset)
 
 
-def _source_mask(wanted: Sequence[str], sources: Sequence[str]) -> NDArray[np.bool_]:
-    """Return bool [sources]: the ones to take."""
+def source_mask(wanted: Sequence[str], sources: Sequence[str]) -> NDArray[np.bool_]:
+    """Return bool [sources]: the ones to take; all, where none is wanted by name.
+
+    Raises:
+        UserError: for a name that is none.
+    """
     for name in wanted:
         if name not in sources:
             raise UserError(
@@ -177,12 +186,12 @@ def _source_mask(wanted: Sequence[str], sources: Sequence[str]) -> NDArray[np.bo
 
 def _all_captions(
     tokens: CaptionTokens, sources: NDArray[np.bool_]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return row and place among the row's captions, int64 [M] each, of all captions of chosen sources."""
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Return row, place among the row's captions and source, int64 [M] each, of chosen sources' captions."""
     counts = tokens.counts.astype(np.int64)
     total = counts.sum(axis=1)
     rows = np.repeat(np.arange(len(total)), total)
     positions = np.arange(len(rows)) - np.repeat(np.cumsum(total) - total, total)
     source = np.repeat(np.tile(np.arange(counts.shape[1]), len(total)), counts.ravel())
     keep = sources[source]
-    return rows[keep], positions[keep]
+    return rows[keep], positions[keep], source[keep]

@@ -1,4 +1,7 @@
-"""Retrieval on a held-out set: encode it, each rank its share, and rank everything against everything."""
+"""Retrieval on a held-out set: encode it, each rank its share, and rank everything against everything.
+
+The same features give the contrastive loss of each caption source.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ from loaders import retrieval as data
 from train.model import ContrastiveModel, encode_text
 from train.precision import precision_context
 from train.ranking import recall_table
+from train.validation import loss_names, source_losses
 
 # Texts encoded at a time: an image may have any number of captions.
 TEXT_CHUNK = 512
@@ -29,37 +33,45 @@ class Features:
     image: torch.Tensor
     text: torch.Tensor
     image_of_text: torch.Tensor
+    source_of_text: torch.Tensor
 
 
 def evaluate_retrieval(
     model: ContrastiveModel, config: data.RetrievalConfig, precision: str = "fp32"
 ) -> dict[str, float]:
-    """R@1/5/10 in both directions; every rank returns the same numbers.
+    """R@1/5/10 in both directions, and the loss of each source; every rank returns the same numbers.
 
     Args:
         model: on its device; its training mode is restored.
-        config: the held-out set; `rank` and `ranks` are filled in here.
+        config: the held-out set; `rank` and `ranks` are filled in here. Its `sources` are the ones ranked.
         precision: Composer's name, as in training.
 
     Returns:
-        Fractions by name (`train.ranking.recall_table`), and the sizes `images` and `texts`.
+        Fractions by name (`train.ranking.recall_table`), the sizes `images` and `texts`, and `loss/SOURCE` of
+        every source of the set (`train.validation`).
     """
-    share = dataclasses.replace(config, rank=dist.get_global_rank(), ranks=dist.get_world_size())
-    mine = encode(model, data.build_retrieval_loader(share), precision)
-    whole = interleave(dist.all_gather_object(mine))
-    table = recall_table(whole.image, whole.text, whole.image_of_text)
-    return {**table, "images": len(whole.image), "texts": len(whole.text)}
+    share = dataclasses.replace(config, rank=dist.get_global_rank(), ranks=dist.get_world_size(), sources=())
+    loader = data.build_retrieval_loader(share)
+    names = loader.dataset.info.sources
+    ranked_source = torch.from_numpy(data.source_mask(config.sources, names))
+    whole = interleave(dist.all_gather_object(encode(model, loader, precision)))
+    scale = float(model.clip.logit_scale.detach().exp())
+    losses = source_losses(whole.image, whole.text, whole.image_of_text, whole.source_of_text, scale)
+    ranked = ranked_source[whole.source_of_text]
+    table = recall_table(whole.image, whole.text[ranked], whole.image_of_text[ranked])
+    sizes = {"images": len(whole.image), "texts": int(ranked.sum())}
+    return {**table, **sizes, **loss_names(losses, names)}
 
 
 @torch.inference_mode()
 def encode(
     model: ContrastiveModel, batches: Iterable[Mapping[str, Any]], precision: str = "fp32"
 ) -> Features:
-    """Encodes batches {image [B, 3, S, S], text [M, context], image_of_text [M]} in order."""
+    """Encodes batches of `loaders.retrieval` in order."""
     device = next(model.parameters()).device
     was_training = model.training
     model.eval()
-    images, texts, owners, seen = [], [], [], 0
+    images, texts, owners, sources, seen = [], [], [], [], 0
     with precision_context(precision):
         for batch in batches:
             images.append(model.encode_image(batch["image"].to(device)).float().cpu())
@@ -67,6 +79,7 @@ def encode(
             for chunk in batch["text"].split(TEXT_CHUNK) if len(batch["text"]) else ():
                 texts.append(encode_text(model.clip, chunk.to(device)).float().cpu())
             owners.append(batch["image_of_text"] + seen)
+            sources.append(batch["source_of_text"])
             seen += len(batch["image"])
     model.train(was_training)
     width = model.clip.visual.output_dim
@@ -74,6 +87,7 @@ def encode(
         torch.cat(images) if images else torch.empty(0, width),
         torch.cat(texts) if texts else torch.empty(0, width),
         torch.cat(owners) if owners else torch.empty(0, dtype=torch.int64),
+        torch.cat(sources) if sources else torch.empty(0, dtype=torch.int64),
     )
 
 
@@ -91,6 +105,7 @@ def interleave(shares: list[Features]) -> Features:
         torch.cat([s.image for s in shares])[order],
         torch.cat([s.text for s in shares])[by_image],
         owner[by_image],
+        torch.cat([s.source_of_text for s in shares])[by_image],
     )
 
 
@@ -131,4 +146,6 @@ def format_table(table: Mapping[str, float]) -> str:
     for direction in ("image_to_text", "text_to_image"):
         cells = "".join(f"{100 * table[f'{direction}_r@{k}']:7.2f}" for k in (1, 5, 10))
         lines.append(f"{direction.replace('_', ' '):<15}{cells}")
+    losses = [(name.removeprefix("loss/"), loss) for name, loss in table.items() if name.startswith("loss/")]
+    lines += ["contrastive loss by source: " + ", ".join(f"{name} {loss:.3f}" for name, loss in losses)]
     return "\n".join(lines)

@@ -56,6 +56,10 @@ def test_every_caption_of_the_chosen_sources(
     ):
         keys = [batch["key"][row] for row in batch["image_of_text"].tolist()]
         found += list(zip(keys, batch["text"].tolist(), strict=True))
+        named = [list(samples[0].captions)[number] for number in batch["source_of_text"].tolist()]
+        own = {sample.key: sample.captions for sample in samples}
+        for key, text, name in zip(keys, batch["text"].tolist(), named, strict=True):
+            assert any(ids + [0] * (CONTEXT - len(ids)) == text for ids in own[key][name])
     assert found == expected
 
 

@@ -50,13 +50,15 @@ def test_one_seed_gives_one_start_and_leaves_the_global_state_alone() -> None:
 def test_a_held_out_batch_may_have_no_caption() -> None:
     model = ContrastiveModel(_clip("argmax"), Normalisation((0.5,) * 3, (0.5,) * 3))
     none, some = torch.zeros(0, 24, dtype=torch.int64), _texts(99)[:2]
-    image = torch.zeros(2, 3, 32, 32)
+    image, nobody = torch.zeros(2, 3, 32, 32), torch.zeros(0, dtype=torch.int64)
+    owner, source = torch.tensor([0, 1]), torch.tensor([1, 0])
     batches = [
-        {"image": image, "text": none, "image_of_text": torch.zeros(0, dtype=torch.int64)},
-        {"image": image, "text": some, "image_of_text": torch.tensor([0, 1])},
+        {"image": image, "text": none, "image_of_text": nobody, "source_of_text": nobody},
+        {"image": image, "text": some, "image_of_text": owner, "source_of_text": source},
     ]
     found = encode(model, batches)
     assert (len(found.image), len(found.text), found.image_of_text.tolist()) == (4, 2, [2, 3])
+    assert found.source_of_text.tolist() == [1, 0]
 
 
 @torch.no_grad()

@@ -64,12 +64,14 @@ def test_chunks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("ranks", [1, 2, 3, 4])
 def test_shares_of_ranks_come_back_in_the_sets_own_order(ranks: int) -> None:
     owner = torch.tensor([0, 0, 1, 3, 3, 3, 4, 6])  # images 2 and 5 have no text
-    whole = Features(torch.arange(7.0).view(7, 1), torch.arange(8.0).view(8, 1), owner)
+    whole = Features(torch.arange(7.0).view(7, 1), torch.arange(8.0).view(8, 1), owner, torch.arange(8) % 3)
     shares = []
     for rank in range(ranks):
         mine = owner % ranks == rank
-        shares.append(Features(whole.image[rank::ranks], whole.text[mine], owner[mine] // ranks))
+        of_mine = owner[mine] // ranks, whole.source_of_text[mine]
+        shares.append(Features(whole.image[rank::ranks], whole.text[mine], *of_mine))
     back = interleave(shares)
     assert torch.equal(back.image, whole.image)
     assert torch.equal(back.text, whole.text)
     assert torch.equal(back.image_of_text, whole.image_of_text)
+    assert torch.equal(back.source_of_text, whole.source_of_text)
