@@ -7,17 +7,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 
 from engine.errors import UserError
 from train.architecture import Architecture, TokenizerFacts
 from train.model import ContrastiveModel, Normalisation, build_clip
+from train.seals import LATEST, load_data
 
 CONFIG = "config.yaml"
 MODEL = "model.json"
 RESULTS = "results.json"
-LATEST = "latest-rank0.pt"
 FORMAT = "veclip-model/1"
 
 
@@ -97,10 +96,8 @@ def load_model(where: str | Path) -> tuple[ContrastiveModel, ModelCard, Path]:
 
 def _weights(path: Path) -> dict[str, Any]:
     try:
-        # Composer's checkpoints hold pickled training state; only ours and trusted ones may be given here.
-        state = torch.load(path, map_location="cpu", weights_only=False)
-        return dict(state["state"]["model"])
-    except Exception as error:
+        return dict(load_data(path)["state"]["model"])
+    except (KeyError, TypeError) as error:
         raise UserError(f"{path}: not a Composer checkpoint ({type(error).__name__}: {error})") from error
 
 

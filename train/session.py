@@ -19,7 +19,7 @@ from composer.utils import dist, get_device
 
 from engine.errors import UserError
 from loaders.loader import CaptionLoader, build_loader
-from train import checkpoints, retrieval
+from train import checkpoints, retrieval, seals
 from train.architecture import resolve_architecture
 from train.callbacks import ClampLogitScale, ConsoleLog, LogLogitScale
 from train.config import TrainConfig, to_yaml
@@ -115,6 +115,7 @@ def open_session(config: TrainConfig) -> Session:
     _share_cores()
     folder = _folder(config)
     _check_folder(config, folder)
+    _check_checkpoints(config, folder)
     loader = build_loader(config.data)
     card = _card(config)
     clip = build_clip(card.architecture, config.seed)
@@ -157,7 +158,11 @@ def _trainer(
         schedulers=build_schedule(optimizer, config.schedule, plan),
         step_schedulers_every_batch=True,
         algorithms=_algorithms(config, notice, folder),
-        callbacks=[*_callbacks(config, loader, plan, evaluate), StopAfterCheckpoint(notice)],
+        callbacks=[
+            *_callbacks(config, loader, plan, evaluate),
+            *([seals.SealCheckpoints(folder)] if folder is not None else []),
+            StopAfterCheckpoint(notice),
+        ],
         loggers=_loggers(config, folder),
         precision=trainer_precision(resolve_precision(config.precision)),
         seed=config.seed,
@@ -235,6 +240,18 @@ def _check_folder(config: TrainConfig, folder: Path | None) -> None:
             "save_overwrite=true, or give another run_name"
         )
     dist.barrier()
+
+
+def _check_checkpoints(config: TrainConfig, folder: Path | None) -> None:
+    """Chooses the checkpoint to go on from, and refuses files that would run code, remote ones apart."""
+    if config.autoresume and folder is not None:
+        if dist.get_global_rank() == 0:
+            seals.choose_sound(folder)
+        dist.barrier()
+        if (folder / seals.LATEST).exists():
+            seals.require_data_only(folder / seals.LATEST)
+    if config.load_path is not None and "://" not in config.load_path:
+        seals.require_data_only(Path(config.load_path))
 
 
 def _save_card(config: TrainConfig, folder: Path | None, card: checkpoints.ModelCard) -> None:

@@ -1,0 +1,150 @@
+"""A checkpoint is loaded only as it was written, and only if it holds data: no file can run code.
+
+Composer writes a checkpoint in place and then points `latest-rank0.pt` to it. Beside each checkpoint lies a
+seal, its hash. A run that goes on takes the newest checkpoint that is sound; one that is not is set aside.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from composer.core import Callback, Event, State
+from composer.loggers import Logger
+from composer.utils import dist
+
+from engine.errors import UserError
+from engine.native import commit_file, hash_file
+
+LATEST = "latest-rank0.pt"
+CHECKPOINT = re.compile(r"ep(\d+)-ba(\d+)-rank0\.pt")
+HASH = "xxh64"
+DAMAGED = ".damaged"
+# What Composer's training state is made of besides tensors; each only builds a value.
+KNOWN = {
+    "builtins.set",
+    "collections.defaultdict",
+    "composer.core.time.Time",
+    "composer.core.time.TimeUnit",
+    "datetime.timedelta",
+    "numpy._core.multiarray._reconstruct",
+    "numpy.core.multiarray._reconstruct",
+    "numpy.core.multiarray.scalar",
+    "numpy._core.multiarray.scalar",
+    "numpy.dtype",
+    "numpy.ndarray",
+}
+
+
+class SealCheckpoints(Callback):
+    """Seals each checkpoint at the first event after it was saved; rank 0, in a local folder."""
+
+    def __init__(self, folder: Path) -> None:
+        """Watch the folder that Composer saves in."""
+        self._folder = folder
+        self._saved = False
+
+    def run_event(self, event: Event, state: State, logger: Logger) -> None:
+        """Seal what a checkpoint event before this one may have saved."""
+        if self._saved and dist.get_global_rank() == 0:
+            seal(self._folder)
+        self._saved = event in (Event.BATCH_CHECKPOINT, Event.EPOCH_CHECKPOINT, Event.FIT_END)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Keep nothing."""
+        return {}
+
+
+def seal(folder: Path) -> None:
+    """Seal each checkpoint that is not; remove the seals of those that are no more."""
+    for path in _checkpoints(folder):
+        if not _seal_of(path).exists():
+            commit_file(_seal_of(path), hash_file(path, HASH).encode())
+    for old in folder.glob(f"*-rank0.pt.{HASH}"):
+        if not old.with_suffix("").exists():
+            old.unlink()
+
+
+def choose_sound(folder: Path) -> None:
+    """Let `latest-rank0.pt` be the newest sound checkpoint of a folder, or gone; set damaged ones aside."""
+    for path in _checkpoints(folder):
+        reason = damage_of(path)
+        if reason is None:
+            _point_to(path)
+            return
+        path.rename(path.with_name(path.name + DAMAGED))
+        print(f"note: {path}: set aside as {path.name}{DAMAGED}: {reason}", file=sys.stderr)
+    (folder / LATEST).unlink(missing_ok=True)
+
+
+def damage_of(path: Path) -> str | None:
+    """Why a checkpoint cannot be used, or None."""
+    if _seal_of(path).exists():
+        expected, found = _seal_of(path).read_text("ascii"), hash_file(path, HASH)
+        return None if expected == found else f"{HASH} is {found}, {expected} when it was saved"
+    try:  # the run ended before it could seal it
+        load_data(path)
+    except UserError as error:
+        return str(error)
+    return None
+
+
+def load_data(path: Path) -> dict[str, Any]:
+    """Load a checkpoint to the CPU.
+
+    Raises:
+        UserError: as `require_data_only`, or when it does not load.
+    """
+    require_data_only(path)
+    with _translated(path):
+        return dict(torch.load(path, map_location="cpu", weights_only=False))
+
+
+def require_data_only(path: Path) -> None:
+    """Refuse a checkpoint that names anything but tensors and KNOWN: unpickling it would run what it names.
+
+    Nothing of it is run to find that out.
+
+    Raises:
+        UserError: naming those parts, or when it is no checkpoint.
+    """
+    with _translated(path):
+        names = sorted(set(torch.serialization.get_unsafe_globals_in_checkpoint(path)) - KNOWN)
+    if names:
+        raise UserError(
+            f"{path}: refused: loading it would run {', '.join(names)}; a checkpoint of train/run.py holds "
+            "data only"
+        )
+
+
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (RuntimeError, OSError, UnpicklingError, EOFError, ValueError, KeyError, TypeError) as error:
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise UserError(f"{path}: not a checkpoint, or a damaged one ({reason})") from error
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    """Newest first."""
+    found = [(match, path) for path in folder.glob("*.pt") if (match := CHECKPOINT.fullmatch(path.name))]
+    return [path for match, path in sorted(found, key=lambda pair: -int(pair[0][2]))]
+
+
+def _seal_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}.{HASH}")
+
+
+def _point_to(path: Path) -> None:
+    latest = path.with_name(LATEST)
+    if latest.is_symlink() and latest.resolve() == path.resolve():
+        return
+    latest.unlink(missing_ok=True)
+    latest.symlink_to(path.name)
