@@ -39,6 +39,7 @@ KNOWN = {
     "numpy._core.multiarray.scalar",
     "numpy.dtype",
     "numpy.ndarray",
+    "torch.torch_version.TorchVersion",
 }
 
 

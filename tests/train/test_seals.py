@@ -25,6 +25,7 @@ def save(folder: Path, batch: int) -> Path:
         "took": datetime.timedelta(seconds=2),
         "rng": np.random.get_state(),
         "number": np.float64(0.5),
+        "version": torch.__version__,
     }
     torch.save(state, path)
     latest = folder / LATEST
