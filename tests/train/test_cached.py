@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -186,18 +187,26 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+SMOOTHED = ["loss.label_smoothing=0.1", "loss.mask_identical=true"]
+
+
 @pytest.mark.parametrize(
-    ("ranks", "launcher", "size"),
-    [(1, (), 5), pytest.param(2, COMPOSER, 5, marks=pytest.mark.slow)],
-    ids=["one rank", "two ranks"],
+    ("launcher", "loss"),
+    [
+        pytest.param((sys.executable,), SMOOTHED, id="one-infonce"),
+        pytest.param(COMPOSER, ["loss.name=siglip"], id="two-siglip", marks=pytest.mark.slow),
+        pytest.param(COMPOSER, SMOOTHED, id="two-infonce", marks=pytest.mark.slow),
+    ],
 )
-def test_a_run_is_the_same_run(place: Path, ranks: int, launcher: tuple[str, ...], size: int) -> None:
-    """Through Composer, with patch dropout: 32 samples a step, microbatches of 5."""
-    more = ["retrieval=null", "max_duration=6ba", "model.vision.patch_dropout=0.5", "data.num_workers=0"]
-    options = {"launcher": launcher} if launcher else {}
-    for name, setting in (("whole", "null"), ("cached", str(size))):
-        words = [*more, f"device_train_microbatch_size={setting}"]
-        run(command(place, f"{name}{ranks}", *words, **options))
-    whole, cached = (losses(place / "runs" / f"{name}{ranks}") for name in ("whole", "cached"))
-    assert len(whole) == 6
-    assert cached == pytest.approx(whole, rel=1e-5)
+def test_a_run_is_the_same_run(
+    place: Path, request: pytest.FixtureRequest, launcher: tuple[str, ...], loss: list[str]
+) -> None:
+    """Through Composer, with patch dropout: 32 samples a step, 32 or 16 a rank, in microbatches of 5."""
+    more = ["retrieval=null", "max_duration=6ba", "model.vision.patch_dropout=0.5", *loss]
+    logs = []
+    for setting in ("null", "5"):
+        name = f"{request.node.callspec.id}-{setting}"
+        run(command(place, name, *more, f"device_train_microbatch_size={setting}", launcher=launcher))
+        logs.append(losses(place / "runs" / name))
+    assert len(logs[0]) == 6
+    assert logs[1] == pytest.approx(logs[0], rel=1e-5)
