@@ -49,6 +49,7 @@ def _step(model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> Grads:
     torch.manual_seed(4)
     inner = model.module if isinstance(model, DistributedDataParallel) else model
     loss = inner.loss(model(batch), batch)
+    torch.rand(1)  # as anything between the passes may draw
     loss.backward()
     grads = {name: p.grad for name, p in inner.named_parameters() if p.grad is not None}
     return {"loss": loss.detach(), "next draw": torch.rand(1), **grads}
@@ -80,6 +81,45 @@ def test_no_more_than_a_microbatch_goes_through_the_towers() -> None:
     model.clip.visual.register_forward_hook(lambda _, inputs, __: seen.append(len(inputs[0])))
     _step(model, _batch())
     assert seen == [3, 3, 2, 3, 3, 2]
+
+
+class Held:
+    """Bytes that graphs hold for their backward pass, parameters apart, and their peak."""
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        self.parameters = {p.untyped_storage().data_ptr() for p in model.parameters()}
+        self.now = self.peak = 0
+
+    def pack(self, tensor: torch.Tensor) -> Any:
+        if tensor.untyped_storage().data_ptr() in self.parameters:
+            return tensor
+        return Kept(self, tensor)
+
+
+class Kept:
+    def __init__(self, held: Held, tensor: torch.Tensor) -> None:
+        self.held, self.tensor, self.size = held, tensor, tensor.numel() * tensor.element_size()
+        held.now += self.size
+        held.peak = max(held.peak, held.now)
+
+    def __del__(self) -> None:
+        self.held.now -= self.size
+
+
+def _peak(size: int | None) -> int:
+    model = _model(microbatch=size)
+    held = Held(model)
+    unpack = lambda kept: kept.tensor if isinstance(kept, Kept) else kept  # noqa: E731
+    with torch.autograd.graph.saved_tensors_hooks(held.pack, unpack):
+        _step(model, _batch())
+    assert held.now == 0
+    return held.peak
+
+
+def test_memory_is_a_microbatchs() -> None:
+    whole = _peak(None)
+    for size in (1, 2, 4):
+        assert _peak(size) == pytest.approx(whole * size / BATCH, rel=0.2)
 
 
 @pytest.mark.parametrize("locked", ["visual", "transformer"])
