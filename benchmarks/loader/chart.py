@@ -52,10 +52,12 @@ def draw(rows: Sequence[Row], target: Path) -> None:
     from matplotlib import pyplot
 
     shown = panels(rows)
-    figure, axes = pyplot.subplots(1, len(shown), figsize=(5.5 * len(shown), 4), squeeze=False)
+    figure, axes = pyplot.subplots(1, len(shown), figsize=(5.5 * len(shown), 4.2), squeeze=False)
     for axis, (title, peers) in zip(axes[0], shown.items(), strict=True):
         _panel(axis, title, peers)
-    figure.tight_layout()
+    handles, labels = axes[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, fontsize=8, loc="lower center", ncols=len(labels))
+    figure.tight_layout(rect=(0, 0.05, 1, 1))
     figure.savefig(target, metadata={"Date": None})
     pyplot.close(figure)
 
@@ -78,7 +80,6 @@ def _panel(axis: Any, title: str, peers: list[tuple[str, dict[str, Row]]]) -> No
     axis.invert_yaxis()
     axis.set_title(title, fontsize=10)
     axis.set_xlabel("times as fast as the peer (1 = equal)")
-    axis.legend(fontsize=8, loc="lower right")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
