@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from benchmarks.loader.exact import write_reference
+from benchmarks.loader.peers import ffcv_beton
 from benchmarks.loader.work import Folders
 
 SUFFIXES = {".jpg", ".jpeg"}
@@ -100,7 +101,18 @@ def pack_litdata(folders: Folders) -> None:
     cache.merge()
 
 
-PACKERS = {"ours": pack_ours, "mosaicml": pack_mds, "webdataset": pack_tar, "litdata": pack_litdata}
+def pack_ffcv(folders: Folders) -> None:
+    """FFCV's file, its JPEG field given the bytes as they are."""
+    ffcv_beton.pack(folders.paths(), folders.ffcv)
+
+
+PACKERS = {
+    "ours": pack_ours,
+    "mosaicml": pack_mds,
+    "webdataset": pack_tar,
+    "litdata": pack_litdata,
+    "ffcv": pack_ffcv,
+}
 
 
 def prepare(root: Path, images: Sequence[bytes], repeats: int, peers: Iterable[str]) -> Folders:

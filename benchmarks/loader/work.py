@@ -74,6 +74,11 @@ class Folders:
         """All files of an epoch, sorted."""
         return [str(path) for path in sorted(self.files.glob("*.jpg"))]
 
+    @property
+    def ffcv(self) -> Path:
+        """FFCV's one file."""
+        return self.root / "images.beton"
+
 
 @dataclass(frozen=True)
 class Work:

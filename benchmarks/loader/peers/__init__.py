@@ -39,6 +39,14 @@ PEERS = (
     Peer("litdata", "LitData + v2", "lit", ("litdata", "torchvision"), loader=BOTH),
     Peer("dali", "DALI, CPU", "dali", ("nvidia.dali",), kernel=FLOAT, loader=FLOAT),
     Peer("spdl", "SPDL", "spdl_ffmpeg", ("spdl.io",), kernel=("uint8",), loader=("uint8",)),
+    Peer(
+        "ffcv",
+        "FFCV",
+        "ffcv_beton",
+        ("ffcv",),
+        "pip install ffcv numba, see docs/results/loader.md",
+        loader=("uint8",),
+    ),
     Peer("our_kernel", "our kernel alone", "our_kernel", loader=BOTH),
     Peer("ours_1_thread", "this loader, 1 thread", "ours_single", loader=BOTH),
 )
