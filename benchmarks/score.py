@@ -40,7 +40,7 @@ def make_model(folder: Path) -> Path:
     return folder
 
 
-def measure(folder: Path, model: Path, workers: int) -> dict[str, float]:
+def measure(folder: Path, model: Path, workers: int) -> dict[str, float | None]:
     """Images and captions a second, without the time that loading torch and the model takes."""
     source = SourceOptions((str(folder / "*.tar"),), captions=CAPTIONS)
     options = ScoreOptions(source, (), (), ModelChoice(str(model)))
@@ -57,7 +57,8 @@ def measure(folder: Path, model: Path, workers: int) -> dict[str, float]:
         "images": images,
         "images_per_s": images / (ended - begun),
         "captions_per_s": captions / (ended - begun),
-        "processor_ms_per_image": 1000 * (done - busy) / images if workers == 1 else float("nan"),
+        # With more workers it is spent in other processes.
+        "processor_ms_per_image": 1000 * (done - busy) / images if workers == 1 else None,
         "workers": workers,
     }
 
@@ -74,9 +75,10 @@ def main() -> None:
         model = make_model(folder / "model")
         found = [measure(folder, model, workers) for workers in sorted({1, cores()})]
     for one in found:
+        spent = one["processor_ms_per_image"]
         print(
             f"{one['workers']} workers: {one['images_per_s']:,.0f} images/s, "
-            f"{one['captions_per_s']:,.0f} captions/s, {one['processor_ms_per_image']:.2f} ms an image"
+            f"{one['captions_per_s']:,.0f} captions/s" + (f", {spent:.2f} ms an image" if spent else "")
         )
     if args.json:
         args.json.write_text(json.dumps(found, indent=1))
