@@ -144,10 +144,11 @@ class BatchMaker:
         self._pool: ThreadPool | None = None
         self._buffers = Buffers(KEPT_BATCHES)
         self._reading, self._decoding = threading.RLock(), threading.Lock()
+        self._starting = threading.Lock()
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave threads and memory behind when pickled."""
-        own = ("_pool", "_buffers", "_reading", "_decoding")
+        own = ("_pool", "_buffers", "_reading", "_decoding", "_starting")
         return {name: value for name, value in self.__dict__.items() if name not in own}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -158,7 +159,7 @@ class BatchMaker:
     @property
     def pool(self) -> ThreadPool:
         """The decode threads, started on first use."""
-        with self._reading:
+        with self._starting:  # not `_reading`, which is held while a shard is fetched
             if self._pool is None:
                 self._pool = ThreadPool(self._threads)
             return self._pool

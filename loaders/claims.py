@@ -12,7 +12,7 @@ import fcntl
 import os
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,13 +24,16 @@ FLOCK = "@hhqqi0q"
 
 
 @contextmanager
-def claim(lock_file: Path, name: str, wait_s: float) -> Iterator[bool]:
+def claim(
+    lock_file: Path, name: str, wait_s: float, stopped: Callable[[], bool] = lambda: False
+) -> Iterator[bool]:
     """Hold the claim on `name` among all processes and threads that use the same lock file.
 
     Args:
         lock_file: made if it is not there; it stays, empty.
         name: what is claimed; names whose 62-bit hashes collide exclude each other.
         wait_s: how long to wait for another holder, seconds; 0 tries once.
+        stopped: says that nobody wants it any more; ends the wait.
 
     Yields:
         Whether the claim was had in time.
@@ -38,12 +41,12 @@ def claim(lock_file: Path, name: str, wait_s: float) -> Iterator[bool]:
     lock_file.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
-        yield _acquire(descriptor, xxh3_64(name.encode()) >> 2, time.monotonic() + wait_s)
+        yield _acquire(descriptor, xxh3_64(name.encode()) >> 2, time.monotonic() + wait_s, stopped)
     finally:
         os.close(descriptor)  # lets go
 
 
-def _acquire(descriptor: int, byte: int, until: float) -> bool:
+def _acquire(descriptor: int, byte: int, until: float, stopped: Callable[[], bool]) -> bool:
     request = struct.pack(FLOCK, fcntl.F_WRLCK, os.SEEK_SET, byte, 1, 0)
     while True:
         try:
@@ -52,6 +55,6 @@ def _acquire(descriptor: int, byte: int, until: float) -> bool:
         except OSError as error:
             if error.errno not in (errno.EAGAIN, errno.EACCES):
                 raise
-        if time.monotonic() >= until:
+        if time.monotonic() >= until or stopped():
             return False
         time.sleep(POLL_S)

@@ -100,8 +100,15 @@ class Fetcher:
 
     @contextmanager
     def claim(self, name: str, until: float) -> Iterator[bool]:
-        """Be the only one, in any process, to prepare `name`; yields whether that was so by `until`."""
-        with claim(self.local / WORKPLACE / "claims", name, max(0.0, until - time.monotonic())) as got:
+        """Be the only one, in any process, to prepare `name`; yields whether that was so by `until`.
+
+        Raises:
+            StoppedError: while it waited for another one, it was stopped.
+        """
+        left = max(0.0, until - time.monotonic())
+        with claim(self.local / WORKPLACE / "claims", name, left, lambda: self.stopped) as got:
+            if not got and self.stopped:
+                raise StoppedError("the wait for another process was stopped")
             yield got
 
     def until(self) -> float:

@@ -75,8 +75,8 @@ class TrainConfig:
         save_folder: checkpoints, config.yaml, log.jsonl and results.json; null saves nothing.
         save_interval: how often to save; the end of training is always saved.
         save_num_checkpoints_to_keep: older ones are removed; -1 keeps all.
-        save_overwrite: start anew over an existing run.
-        autoresume: go on from the latest checkpoint in save_folder, if there is one.
+        save_overwrite: start anew in the folder of another run, whose files move to `replaced-1` there.
+        autoresume: go on from the newest sound checkpoint in save_folder, if there is one.
         load_path: start from the weights (and, unless load_weights_only, the whole state) of this checkpoint.
         log_interval: steps between log entries.
         progress_bar: Composer's bar instead of a line per log entry.
@@ -176,6 +176,8 @@ def _check(config: TrainConfig) -> None:
     for name in ("log_interval", "max_bad_steps"):
         if getattr(config, name) < 1:
             raise UserError(f"{name}: {getattr(config, name)} given; expected at least 1")
+    if config.save_num_checkpoints_to_keep == 0:
+        raise UserError("save_num_checkpoints_to_keep: 0 given; expected at least 1, or -1 for all")
     if config.clip_grad_norm is not None and not 0 < config.clip_grad_norm < math.inf:
         raise UserError(f"clip_grad_norm: {config.clip_grad_norm} given; expected a number above 0, or null")
     if config.autoresume and config.save_folder is None:

@@ -72,14 +72,14 @@ class StepGuard(Algorithm):
         self._tell(state, loss, norm, own)
         if self.bad_in_a_row >= self.most_bad_steps:
             raise UserError(
-                f"step {int(state.timestamp.batch)}: loss or gradient not finite in {self.bad_in_a_row} "
+                f"step {int(state.timestamp.batch) + 1}: loss or gradient not finite in {self.bad_in_a_row} "
                 f"steps in a row (max_bad_steps); the batches are named in {BAD_STEPS} of the run's folder; "
                 "lower optimizer.lr, look at the data (python -m loaders.replay), and go on from a checkpoint"
             )
 
     def _tell(self, state: State, loss: float, norm: float, own: bool) -> None:
         keys = list(state.batch["key"])
-        step, rank = int(state.timestamp.batch), dist.get_global_rank()
+        step, rank = int(state.timestamp.batch) + 1, dist.get_global_rank()
         if own:
             more = f" and {len(keys) - SHOWN} more" if len(keys) > SHOWN else ""
             print(
@@ -89,6 +89,7 @@ class StepGuard(Algorithm):
                 flush=True,
             )
         if own and self.folder is not None:
+            self.folder.mkdir(parents=True, exist_ok=True)  # another node's
             line = {"step": step, "rank": rank, "loss": str(loss), "gradient_norm": str(norm), "keys": keys}
             with (self.folder / BAD_STEPS).open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -50,7 +51,10 @@ class JsonLinesLogger(LoggerDestination):
     def _write(self) -> None:
         if self.file is not None and self.pending:
             line = {"step": self.step, "time": round(time.time(), 3), **self.pending}
-            self.file.write(json.dumps(line) + "\n")
+            # JSON has no numbers that are not finite.
+            self.file.write(
+                json.dumps({k: v if math.isfinite(v) else str(v) for k, v in line.items()}) + "\n"
+            )
             self.file.flush()
         self.pending = {}
 

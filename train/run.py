@@ -21,8 +21,9 @@ EXAMPLE = """examples:
   composer -n 8 train/run.py yamls/clip_b16.yaml data.local=DIR autoresume=true
 
 Every setting, with its default, is in train/config.py. The resolved settings are printed
-and saved as config.yaml in save_folder. SIGTERM ends the run after the step under way, with a checkpoint;
-Ctrl-C at once. Exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted, 143 stopped by SIGTERM."""
+and saved as config.yaml in save_folder. SIGTERM ends training after the step under way, with a checkpoint
+(within 30 s under Composer's launcher); Ctrl-C at once.
+Exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted, 143 stopped by SIGTERM."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import re
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -26,6 +28,9 @@ LATEST = "latest-rank0.pt"
 CHECKPOINT = re.compile(r"ep(\d+)-ba(\d+)-rank0\.pt")
 HASH = "xxh64"
 DAMAGED = ".damaged"
+RUN_FILES = ("*-rank0.pt", f"*.{HASH}", f"*{DAMAGED}", "*.jsonl", "results.json", "config.yaml", "model.json")
+# File systems stamp files by a clock that lags a little.
+CLOCK_NS = 1_000_000_000
 # What Composer's training state is made of besides tensors; each only builds a value.
 KNOWN = {
     "builtins.set",
@@ -43,55 +48,101 @@ KNOWN = {
 }
 
 
-class SealCheckpoints(Callback):
-    """Seals each checkpoint at the first event after it was saved; rank 0, in a local folder."""
+class DamagedError(UserError):
+    """A checkpoint does not load."""
 
-    def __init__(self, folder: Path) -> None:
-        """Watch the folder that Composer saves in."""
-        self._folder = folder
-        self._saved = False
+
+class SealCheckpoints(Callback):
+    """Seals each checkpoint at the first event after it was saved, and removes old ones; rank 0, locally.
+
+    Composer removes only what it has saved since it was started: a run that is resumed often would leave the
+    others for ever.
+    """
+
+    def __init__(self, folder: Path, kept: int) -> None:
+        """Watch the folder that Composer saves in; `kept` checkpoints stay in it, all for -1."""
+        self._folder, self._kept = folder, kept
+        self._saving_since: int | None = None
 
     def run_event(self, event: Event, state: State, logger: Logger) -> None:
         """Seal what a checkpoint event before this one may have saved."""
-        if self._saved and dist.get_global_rank() == 0:
-            seal(self._folder)
-        self._saved = event in (Event.BATCH_CHECKPOINT, Event.EPOCH_CHECKPOINT, Event.FIT_END)
+        if self._saving_since is not None and dist.get_global_rank() == 0:
+            seal(self._folder, self._saving_since)
+            if self._kept > 0:
+                remove_old(self._folder, self._kept)
+        saves = event in (Event.BATCH_CHECKPOINT, Event.EPOCH_CHECKPOINT, Event.FIT_END)
+        self._saving_since = time.time_ns() - CLOCK_NS if saves else None
 
     def state_dict(self) -> dict[str, Any]:
         """Keep nothing."""
         return {}
 
 
-def seal(folder: Path) -> None:
-    """Seal each checkpoint that is not; remove the seals of those that are no more."""
+def seal(folder: Path, since_ns: int) -> None:
+    """Seal each checkpoint that is not, or was written since; remove the seals of those that are no more."""
     for path in _checkpoints(folder):
-        if not _seal_of(path).exists():
+        if not _seal_of(path).exists() or path.stat().st_mtime_ns >= since_ns:
             commit_file(_seal_of(path), hash_file(path, HASH).encode())
     for old in folder.glob(f"*-rank0.pt.{HASH}"):
         if not old.with_suffix("").exists():
             old.unlink()
 
 
+def remove_old(folder: Path, kept: int) -> None:
+    """Remove all checkpoints but the newest `kept`, with their seals."""
+    for path in _checkpoints(folder)[kept:]:
+        path.unlink(missing_ok=True)
+        _seal_of(path).unlink(missing_ok=True)
+
+
+def set_run_aside(folder: Path) -> None:
+    """Move a run's files into the folder's first free `replaced-N`: a new one begins, and loses nothing."""
+    files = [path for pattern in RUN_FILES for path in folder.glob(pattern)]
+    if not files:
+        return
+    target = next(place for n in count(1) if not (place := folder / f"replaced-{n}").exists())
+    target.mkdir()
+    for path in files:
+        path.rename(target / path.name)
+    print(f"note: the run that was in {folder} is in {target} now", file=sys.stderr)
+
+
 def choose_sound(folder: Path) -> None:
-    """Let `latest-rank0.pt` be the newest sound checkpoint of a folder, or gone; set damaged ones aside."""
+    """Let `latest-rank0.pt` be the newest sound checkpoint of a folder; set damaged ones aside.
+
+    Raises:
+        UserError: there are checkpoints, and none is sound.
+    """
+    damaged = []
     for path in _checkpoints(folder):
         reason = damage_of(path)
         if reason is None:
             _point_to(path)
             return
         path.rename(path.with_name(path.name + DAMAGED))
+        _seal_of(path).unlink(missing_ok=True)
+        damaged.append(f"{path.name}: {reason}")
         print(f"note: {path}: set aside as {path.name}{DAMAGED}: {reason}", file=sys.stderr)
     (folder / LATEST).unlink(missing_ok=True)
+    if damaged:
+        raise UserError(
+            f"{folder}: no checkpoint is sound ({'; '.join(damaged)}); bring one back, or start anew with "
+            "save_overwrite=true instead of autoresume=true"
+        )
 
 
 def damage_of(path: Path) -> str | None:
-    """Why a checkpoint cannot be used, or None."""
+    """Why a checkpoint cannot be used, or None.
+
+    Raises:
+        UserError: it is whole, and would run code.
+    """
     if _seal_of(path).exists():
         expected, found = _seal_of(path).read_text("ascii"), hash_file(path, HASH)
         return None if expected == found else f"{HASH} is {found}, {expected} when it was saved"
     try:  # the run ended before it could seal it
         load_data(path)
-    except UserError as error:
+    except DamagedError as error:
         return str(error)
     return None
 
@@ -130,13 +181,14 @@ def _translated(path: Path) -> Iterator[None]:
         yield
     except (RuntimeError, OSError, UnpicklingError, EOFError, ValueError, KeyError, TypeError) as error:
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        raise UserError(f"{path}: not a checkpoint, or a damaged one ({reason})") from error
+        raise DamagedError(f"{path}: not a checkpoint, or a damaged one ({reason})") from error
 
 
 def _checkpoints(folder: Path) -> list[Path]:
     """Newest first."""
     found = [(match, path) for path in folder.glob("*.pt") if (match := CHECKPOINT.fullmatch(path.name))]
-    return [path for match, path in sorted(found, key=lambda pair: -int(pair[0][2]))]
+    by_step = sorted(found, key=lambda pair: (int(pair[0][2]), int(pair[0][1])), reverse=True)
+    return [path for _, path in by_step]
 
 
 def _seal_of(path: Path) -> Path:

@@ -160,7 +160,7 @@ def _trainer(
         algorithms=_algorithms(config, notice, folder),
         callbacks=[
             *_callbacks(config, loader, plan, evaluate),
-            *([seals.SealCheckpoints(folder)] if folder is not None else []),
+            *_keepers(config, folder),
             StopAfterCheckpoint(notice),
         ],
         loggers=_loggers(config, folder),
@@ -201,6 +201,10 @@ def _callbacks(
     return callbacks
 
 
+def _keepers(config: TrainConfig, folder: Path | None) -> list[Callback]:
+    return [] if folder is None else [seals.SealCheckpoints(folder, config.save_num_checkpoints_to_keep)]
+
+
 def _loggers(config: TrainConfig, folder: Path | None) -> list[LoggerDestination]:
     wanted = config.loggers
     loggers = build_loggers(
@@ -239,19 +243,32 @@ def _check_folder(config: TrainConfig, folder: Path | None) -> None:
             f"{folder}: there is a run already; go on with autoresume=true, start anew with "
             "save_overwrite=true, or give another run_name"
         )
+    if config.save_overwrite and folder is not None and dist.get_global_rank() == 0:
+        seals.set_run_aside(folder)
     dist.barrier()
 
 
 def _check_checkpoints(config: TrainConfig, folder: Path | None) -> None:
     """Chooses the checkpoint to go on from, and refuses files that would run code, remote ones apart."""
     if config.autoresume and folder is not None:
-        if dist.get_global_rank() == 0:
-            seals.choose_sound(folder)
-        dist.barrier()
-        if (folder / seals.LATEST).exists():
-            seals.require_data_only(folder / seals.LATEST)
+        _choose_checkpoint(folder)
     if config.load_path is not None and "://" not in config.load_path:
         seals.require_data_only(Path(config.load_path))
+
+
+def _choose_checkpoint(folder: Path) -> None:
+    """Chooses on rank 0, whose view of the folder counts; all ranks fail alike."""
+    failure: list[str | None] = [None]
+    if dist.get_global_rank() == 0:
+        try:
+            seals.choose_sound(folder)
+            if (folder / seals.LATEST).exists():
+                seals.require_data_only(folder / seals.LATEST)
+        except UserError as error:
+            failure = [str(error)]
+    dist.broadcast_object_list(failure)
+    if failure[0] is not None:
+        raise UserError(failure[0])
 
 
 def _save_card(config: TrainConfig, folder: Path | None, card: checkpoints.ModelCard) -> None:

@@ -31,7 +31,7 @@ class StopNotice:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Note the first SIGTERM; a second one interrupts at once."""
+        """Note SIGTERM, once: a scheduler and the launcher may each send one to every rank."""
         before = signal.signal(signal.SIGTERM, self._hear)
         try:
             yield
@@ -39,10 +39,9 @@ class StopNotice:
             signal.signal(signal.SIGTERM, before)
 
     def _hear(self, number: int, frame: object) -> None:
-        if self.asked:
-            raise KeyboardInterrupt
+        if not self.asked:
+            print("SIGTERM: stopping after this step, with a checkpoint", file=sys.stderr, flush=True)
         self.asked = True
-        print("SIGTERM: stopping after this step, with a checkpoint", file=sys.stderr, flush=True)
 
 
 def save_schedule(interval: str, notice: StopNotice) -> Callable[[State, Event], bool]:

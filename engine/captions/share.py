@@ -34,7 +34,7 @@ def _threshold(runs: Sequence[ScoreRun], source: str, share: float) -> float:
     best = _best_scores(runs, source)
     if len(best) == 0:
         raise UserError(f"--top-share {source}: the ledgers given with --captions have no scores of it")
-    kept = max(1, math.ceil(share * len(best)))
+    kept = max(1, math.ceil(share * len(best) - 1e-9))  # 0.07 * 100 is a little more than 7
     return float(np.partition(best, len(best) - kept)[len(best) - kept])
 
 

@@ -143,6 +143,8 @@ class Captioner:
             *which,
             options.image_px,
             self.wording.model,
+            self.wording.revision,
+            self.wording.template_hash,
             step.prompt.system,
             step.prompt.user,
             sample.content_hash,

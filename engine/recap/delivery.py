@@ -154,6 +154,9 @@ class Delivery:
                         await self._revive(error)
                         return Completion(failure="engine_died")
                 await self._revive(error)
+                if isinstance(error, Away):  # it says that it is well, and may not be
+                    waits += 1
+                    await self._wait(waits, 0.0, began, error)
             self.repeats += 1
 
     async def _is_well(self, since: float) -> bool:

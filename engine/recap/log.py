@@ -65,15 +65,15 @@ class RequestLog:
         self._dirty.set()
 
     def _read(self, data: bytes) -> int:
-        """Takes the lines up to the first that is not whole; the number of bytes they have."""
+        """Takes every line that is sound; the number of bytes up to the last line's end."""
         at = 0
         while (end := data.find(b"\n", at)) >= 0:
             checksum, _, text = data[at:end].partition(b" ")
-            if checksum != _checksum(text):
-                break
+            at = end + 1
+            if checksum != _checksum(text):  # its answer is paid for again, those behind it are not
+                continue
             request_id, completion = json.loads(text)
             self._known[request_id] = completion_from_json(completion)
-            at = end + 1
         return at
 
     def _sync(self) -> None:

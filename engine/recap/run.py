@@ -95,17 +95,23 @@ def recaption(
     ledgers = vec_ledgers(options, run.ledger)
     plan = make_plan(options, tasks, ledgers)
     if (out / LEDGER_NAME).exists():
-        found = read_metadata(out / LEDGER_NAME)
-        require_same(out, found, {key: plan[key] for key in plan if key != "versions"})
         State(out).remove()
-        return Result(name, Counts(**found["counts"]), len(tasks), len(tasks), finished_before=True)
+        return _finished_before(out, name, plan, len(tasks))
     with build_lock(out):
+        if (out / LEDGER_NAME).exists():  # by whoever held the lock a moment ago
+            return _finished_before(out, name, plan, len(tasks))
         state = State(out)
         begin_or_go_on(state, plan)
         job = make_job(samples, options, run, state, ledgers)
         before = _ask(job, run, state, tasks, show)
         tasks = _leave_out_duplicates(state, tasks)
         return Result(name, finish(state, tasks, plan), len(tasks), before)
+
+
+def _finished_before(out: Path, name: str, plan: Mapping[str, Any], tasks: int) -> Result:
+    found = read_metadata(out / LEDGER_NAME)
+    require_same(out, found, {key: plan[key] for key in plan if key != "versions"})
+    return Result(name, Counts(**found["counts"]), tasks, tasks, finished_before=True)
 
 
 def begin_or_go_on(state: State, plan: Mapping[str, Any]) -> None:

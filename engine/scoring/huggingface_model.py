@@ -27,9 +27,11 @@ def load(files: ModelFiles, device: str) -> Loaded:
 
     auto: Any = transformers
     try:
-        model, found = auto.AutoModel.from_pretrained(files.folder, output_loading_info=True)
-        tokenizer = auto.AutoTokenizer.from_pretrained(files.folder)
-        images = auto.AutoImageProcessor.from_pretrained(files.folder, use_fast=False)
+        # Left out, transformers asks on a terminal whether to run the code.
+        safe = {"trust_remote_code": False}
+        model, found = auto.AutoModel.from_pretrained(files.folder, output_loading_info=True, **safe)
+        tokenizer = auto.AutoTokenizer.from_pretrained(files.folder, **safe)
+        images = auto.AutoImageProcessor.from_pretrained(files.folder, use_fast=False, **safe)
     except Exception as error:  # missing and damaged files raise many kinds
         raise UserError(f"--model {files.name}: transformers cannot load it ({text_of(error)})") from error
     if not (hasattr(model, "get_image_features") and hasattr(model, "get_text_features")):

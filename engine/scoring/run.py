@@ -74,6 +74,8 @@ def score(samples: Source, options: ScoreOptions, run: RunOptions, show: Show = 
     if (out / SCORES_NAME).exists():
         return _finished_before(out, len(tasks))
     with build_lock(out):
+        if (out / SCORES_NAME).exists():  # by whoever held the lock a moment ago
+            return _finished_before(out, len(tasks))
         state = State(out)
         if state.plan() is None:
             state.create(plan)

@@ -90,7 +90,7 @@ def load_slow(spec: str, folder: Path) -> Loaded:
         ) from None
     try:
         auto: Any = transformers.AutoTokenizer
-        rust = auto.from_pretrained(str(folder), use_fast=True).backend_tokenizer
+        rust = auto.from_pretrained(str(folder), use_fast=True, trust_remote_code=False).backend_tokenizer
     except Exception as error:
         raise UserError(f"tokenizer {spec}: transformers cannot load {folder}: {error}") from None
     return Loaded(name_of(spec), rust, json.loads(rust.to_str()), read_config(folder))

@@ -81,6 +81,11 @@ def test_a_full_cache_gives_up_files_and_maps(dataset: Path, samples: list[Sampl
     assert not any("(deleted)" in name for name in mapped)
 
 
+def test_a_cache_smaller_than_a_shard_is_refused(dataset: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"Cache limit \(9000 bytes\) is too low"):
+        keys(tmp_path / "cache", remote=str(dataset), cache_limit=9_000)
+
+
 def test_maps_are_bounded(dataset: Path, samples: list[Sample]) -> None:
     shards = CaptionDataset(OrderOptions(str(dataset), 8)).shards
     maps = ShardMaps(shards, Counters(), most_open=2)  # type: ignore[arg-type]

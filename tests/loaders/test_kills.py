@@ -9,10 +9,13 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from threading import Timer
 
 import pytest
 
 from loaders.claims import claim
+from loaders.download import StoppedError
+from loaders.fetch import Fetcher
 from loaders.loader import CaptionLoader, DataConfig, build_loader
 from tests.loaders import http_kit
 from tests.loaders.corpus import Sample, write_dataset
@@ -108,6 +111,16 @@ def test_claims_exclude_and_end_with_their_holder(tmp_path: Path) -> None:
     with claim(lock, "a", SOON_S) as mine:
         assert mine
     holder.communicate()
+
+
+def test_a_wait_for_another_process_ends_when_nobody_wants_it(tmp_path: Path) -> None:
+    fetcher = Fetcher(tmp_path, None, DEADLINE_S)
+    with claim(tmp_path / ".fetch" / "claims", "a", 0):
+        Timer(0.5, setattr, (fetcher, "stopped", True)).start()
+        began = time.monotonic()
+        with pytest.raises(StoppedError), fetcher.claim("a", fetcher.until()):
+            pass
+        assert time.monotonic() - began < SOON_S
 
 
 HOLD = """
