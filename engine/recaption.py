@@ -197,12 +197,18 @@ def _stages(args: argparse.Namespace) -> list[tuple[RecaptionOptions, RunOptions
 
 
 def _stage_options(args: argparse.Namespace, stage: Stage) -> tuple[RecaptionOptions, RunOptions]:
-    from engine.recap.options import ModelOptions, RecaptionOptions
+    from engine.errors import UserError
+    from engine.recap.options import OWN_TEMPLATE, ModelOptions, RecaptionOptions
     from engine.sources.cli import source_options
 
     own = {name: getattr(args, name) for name in ("model", "base_url", "revision", "template")}
     if args.mode == "all" and stage.kind == "vecap":
         own |= {name: other for name in own if (other := getattr(args, f"llm_{name}")) is not None}
+    if stage.kind == "vec" and own["base_url"] and own["template"] != OWN_TEMPLATE:
+        raise UserError(
+            f"--template {own['template']}: given with --base-url, but a server takes images in its own chat "
+            "format only; leave it out, or give it to the text model alone (--mode all --llm-template NAME)"
+        )
     model = ModelOptions(own["model"], own["revision"], own["template"])
     options = RecaptionOptions(
         # VeC is of the image alone; without AltText, VeCap is VeC.

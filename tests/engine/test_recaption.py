@@ -19,7 +19,7 @@ from engine.errors import UserError
 from engine.recap.codes import REQUEST_STATUS
 from engine.recap.host import close_hosts
 from engine.recap.report import summary
-from engine.recaption import main
+from engine.recaption import PACKS, main
 from engine.records import Reject
 
 
@@ -165,6 +165,27 @@ def test_a_pilot_estimates_and_its_answers_are_not_asked_again(
     assert set(piloted) <= set(stub.asked)
     assert max(stub.asked.values()) == 1
     assert "rows of the ledger" in capsys.readouterr().out
+
+
+def test_answers_under_another_template_are_asked_for_again(tars: Path, tmp_path: Path, stub: Stub) -> None:
+    def words(folder: str, template: str) -> list[str]:
+        wanted = ["--mode", "laclip", "--packs", PACKS[0], "--template", template, "--max-failures", "100%"]
+        return [str(tars / "*.tar"), *wanted, "--out", str(tmp_path / folder), "--base-url", stub.url]
+
+    assert main(words("undisturbed", "llava_v1")) == 0
+    whole = sum(stub.asked.values())
+    assert main([*words("piloted", "plain"), "--pilot", "12"]) == 0
+    stub.asked.clear()
+    assert main(words("piloted", "llava_v1")) == 0
+    assert sum(stub.asked.values()) == whole > 0
+
+
+def test_a_server_takes_images_in_its_own_format(
+    tars: Path, tmp_path: Path, stub: Stub, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [str(tars / "*.tar"), "--mode", "vec", "--template", "plain", "--out", str(tmp_path)]
+    assert main([*words, "--base-url", stub.url]) == 1
+    assert "--template plain: given with --base-url" in capsys.readouterr().err
 
 
 def open_nothing(folder: Path) -> bool:

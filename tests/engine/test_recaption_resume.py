@@ -122,3 +122,16 @@ def test_a_torn_log_loses_its_torn_line_only(tmp_path: Path) -> None:
             assert log.find(f"{4:032x}") is None
             log.append(f"{4:032x}", answers[f"{4:032x}"])
         assert path.read_bytes() == whole
+
+
+def test_a_damaged_line_loses_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "0.log"
+    with RequestLog(path) as log:
+        for n in range(5):
+            log.append(f"{n:032x}", Completion(f"text {n}", "stop", n, n))
+    data = bytearray(path.read_bytes())
+    data[data.index(b"text 2")] ^= 1
+    path.write_bytes(data)
+    for _ in range(2):
+        with RequestLog(path) as log:
+            assert [log.find(f"{n:032x}") is not None for n in range(5)] == [True, True, False, True, True]
