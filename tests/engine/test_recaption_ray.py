@@ -108,16 +108,16 @@ class Opened(Exception):
     """Instead of an executor."""
 
 
-@pytest.mark.parametrize(("url", "gpus"), [(None, 4), ("http://127.0.0.1:9/v1", 0)])
+@pytest.mark.parametrize(("at_server", "gpus"), [(False, 4), (True, 0)])
 def test_an_engine_in_process_asks_for_its_gpus(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str | None, gpus: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_server: bool, gpus: int
 ) -> None:
     def opened(*asked: object) -> None:
         raise Opened(*asked)
 
     monkeypatch.setattr(recap_run, "open_executor", opened)
-    engine = EngineOptions(url, ModelOptions("m"), tensor_parallel=4)
     options = options_for(make_tars(tmp_path / "tars", tars=1), VEC)
-    with pytest.raises(Opened) as found:
+    with serving(good) as stub, pytest.raises(Opened) as found:
+        engine = EngineOptions(stub.url if at_server else None, ModelOptions("m"), tensor_parallel=4)
         recaption(open_source(options.source), options, RunOptions(tmp_path / "out", engine, 2, "ray"))
     assert found.value.args == ("ray", 2, gpus)
