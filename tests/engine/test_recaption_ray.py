@@ -117,7 +117,10 @@ def test_an_engine_in_process_asks_for_its_gpus(
 
     monkeypatch.setattr(recap_run, "open_executor", opened)
     options = options_for(make_tars(tmp_path / "tars", tars=1), VEC)
-    with serving(good) as stub, pytest.raises(Opened) as found:
-        engine = EngineOptions(stub.url if at_server else None, ModelOptions("m"), tensor_parallel=4)
-        recaption(open_source(options.source), options, RunOptions(tmp_path / "out", engine, 2, "ray"))
+    with serving(good) as stub:
+        url = stub.url if at_server else None
+        engine = EngineOptions(url, ModelOptions("stub"), tensor_parallel=4)
+        run = RunOptions(tmp_path / "out", engine, 2, "ray")
+        with pytest.raises(Opened) as found:
+            recaption(open_source(options.source), options, run)
     assert found.value.args == ("ray", 2, gpus)
