@@ -1,4 +1,4 @@
-"""The contrastive loss on held-out pairs, for each caption source by itself."""
+"""InfoNCE on held-out pairs, whatever the run minimises, for each caption source by itself."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from train import validation
-from train.loss import contrastive_loss
+from train.loss import LossConfig, Pairs, contrastive_loss
 from train.validation import loss_names, source_losses
 
 
@@ -28,7 +28,7 @@ def test_each_source_is_contrasted_with_itself(monkeypatch: pytest.MonkeyPatch) 
             [int(((owner == i) & (source == number)).nonzero()[first]) for i in group] for group in images
         ]
         losses = [
-            float(contrastive_loss(image[group], text[texts], torch.tensor(4.0)))
+            float(contrastive_loss(Pairs(image[group], text[texts], torch.tensor(4.0)), LossConfig()))
             for group, texts in zip(images, rows, strict=True)
         ]
         return sum(losses) / len(losses)
