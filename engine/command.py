@@ -1,11 +1,30 @@
-"""How commands end: exit codes and last words."""
+"""What commands that read a source share: their options, exit codes and last words."""
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Callable
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+
+
+Group = Callable[[argparse.ArgumentParser], None]
+
+
+def source_parser(name: str, description: str, examples: str, *groups: Group) -> argparse.ArgumentParser:
+    """The options of `python -m engine.NAME`: those of its input, and what each of `groups` adds."""
+    from engine.sources.cli import add_source_arguments
+
+    parser = argparse.ArgumentParser(
+        prog=f"python -m engine.{name}",
+        description=description,
+        epilog=examples,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    for add in (add_source_arguments, *groups):
+        add(parser)
+    return parser
 
 
 def exit_code(

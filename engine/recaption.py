@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.command import exit_code
+from engine.command import exit_code, source_parser
 from engine.numbers import positive
 
 if TYPE_CHECKING:
@@ -33,20 +33,8 @@ PROMPTS = ("hardened", "paper", "paper_no_constraints")
 
 def make_parser() -> argparse.ArgumentParser:
     """The command line's options."""
-    from engine.sources.cli import add_source_arguments
-
-    parser = argparse.ArgumentParser(
-        prog="python -m engine.recaption",
-        description="Let models write captions: VeC of images, VeCap of AltText and VeC, rewrites.",
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add_source_arguments(parser)
-    _add_output(parser)
-    _add_model(parser)
-    _add_wording(parser)
-    _add_run(parser)
-    return parser
+    description = "Let models write captions: VeC of images, VeCap of AltText and VeC, rewrites."
+    return source_parser("recaption", description, EXAMPLE, _add_output, _add_model, _add_wording, _add_run)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.command import exit_code
+from engine.command import exit_code, source_parser
 from engine.numbers import positive
 
 if TYPE_CHECKING:
@@ -30,19 +30,10 @@ PRECISIONS = ("auto", "fp32", "bf16")
 
 def make_parser() -> argparse.ArgumentParser:
     """The command line's options."""
-    from engine.sources.cli import add_source_arguments
-
-    parser = argparse.ArgumentParser(
-        prog="python -m engine.score",
-        description="Score captions of the input and of ledgers: the cosine of a CLIP model's image and text "
-        "features.",
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    description = (
+        "Score captions of the input and of ledgers: the cosine of a CLIP model's image and text features."
     )
-    add_source_arguments(parser)
-    _add_scores(parser)
-    _add_run(parser)
-    return parser
+    return source_parser("score", description, EXAMPLE, _add_scores, _add_run)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.command import exit_code
+from engine.command import exit_code, source_parser
 from engine.numbers import cores, positive
 
 if TYPE_CHECKING:
@@ -30,20 +30,8 @@ python -m engine.verify shards and python -m engine.inspect shards --terminal.
 
 def make_parser() -> argparse.ArgumentParser:
     """The command line's options."""
-    from engine.sources.cli import add_source_arguments
-
-    parser = argparse.ArgumentParser(
-        prog="python -m engine.shard",
-        description="Pack image-text pairs into MDS shards with tokenised captions.",
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add_source_arguments(parser)
-    _add_output(parser)
-    _add_selection(parser)
-    _add_images(parser)
-    _add_run(parser)
-    return parser
+    description = "Pack image-text pairs into MDS shards with tokenised captions."
+    return source_parser("shard", description, EXAMPLE, _add_output, _add_selection, _add_images, _add_run)
 
 
 def main(arguments: list[str] | None = None) -> int:
