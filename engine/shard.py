@@ -78,22 +78,13 @@ def _add_selection(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group(
         "selection by score (each repeatable; without a caption source NAME, for all of them)"
     )
-    group.add_argument(
-        "--min-score", action="append", default=[], metavar="[NAME=]T",
-        help="leave out captions with lower scores, and with none",
-    )  # fmt: skip
-    group.add_argument(
-        "--keep-top", action="append", default=[], metavar="[NAME=]K",
-        help="keep the K best captions of the source; without NAME: of the sample",
-    )  # fmt: skip
-    group.add_argument(
-        "--min-sample-score", action="append", default=[], metavar="[NAME=]T",
-        help="reject samples whose best caption scores lower",
-    )  # fmt: skip
-    group.add_argument(
-        "--top-share", action="append", default=[], metavar="[NAME=]P",
-        help="keep this share of the samples, by their best scores in the ledgers, e.g. alttext=30%%",
-    )  # fmt: skip
+    for name, value, words in (
+        ("min-score", "T", "leave out captions with lower scores, and with none"),
+        ("keep-top", "K", "keep the K best captions of the source; without NAME: of the sample"),
+        ("min-sample-score", "T", "reject samples whose best caption scores lower"),
+        ("top-share", "P", "keep this share of the samples, by their best scores, e.g. alttext=30%%"),
+    ):
+        group.add_argument(f"--{name}", action="append", default=[], metavar=f"[NAME=]{value}", help=words)
     group.add_argument(
         "--scorer", metavar="NAME", help="model whose scores count, where ledgers have those of several"
     )

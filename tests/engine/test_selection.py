@@ -28,9 +28,7 @@ from engine.build.run import Result, RunOptions, build
 from engine.build.samples import content_hash
 from engine.build.verification import verify
 from engine.captions import tables
-from engine.captions.histogram import bin_of, quantile, spread
 from engine.captions.parts import describe_part
-from engine.captions.rules import parse_rules, score, share, whole
 from engine.captions.score_index import ScoreIndex, build_score_index
 from engine.captions.scores import SCORES_FORMAT, SCORES_NAME, ScoreRow, ScoreWriter, open_scores, text_hash
 from engine.captions.selection import ALL, SELECTION_CODES, SelectedSource, Selection
@@ -397,50 +395,6 @@ def test_scores_of_the_input_can_select_too(tmp_path: Path) -> None:
     options = BuildOptions(source, selection=Selection(top_share={ALL: 0.2}))
     with pytest.raises(UserError, match=r"--top-share: needs the scores of a ledger"):
         build(open_source(source), options, RunOptions(tmp_path / "x", 1, "inline"))
-
-
-@pytest.mark.parametrize(
-    ("texts", "parse", "wanted"),
-    [
-        (["0.2", "alttext=-0.1"], score, {ALL: 0.2, "alttext": -0.1}),
-        (["rewrite/a=2"], whole, {"rewrite/a": 2}),
-        (["alttext=30%", "0.5"], share, {"alttext": 0.3, ALL: 0.5}),
-    ],
-)
-def test_rules_are_read(texts: list[str], parse: Any, wanted: dict[str, float]) -> None:
-    assert parse_rules(texts, "--x", parse) == wanted
-
-
-@pytest.mark.parametrize(
-    ("text", "parse"),
-    [
-        ("nan", score),
-        ("inf", score),
-        ("x=", score),
-        ("0", whole),
-        ("1.5", whole),
-        ("0%", share),
-        ("101%", share),
-    ],
-)
-def test_rules_that_mean_nothing_are_refused(text: str, parse: Any) -> None:
-    with pytest.raises(UserError, match=f"--x {text}: expected a "):
-        parse_rules([text], "--x", parse)
-
-
-def test_a_rule_given_twice_is_refused() -> None:
-    with pytest.raises(UserError, match="given twice for all sources"):
-        parse_rules(["0.2", "0.3"], "--x", score)
-
-
-def test_histograms() -> None:
-    values = np.float32([n / 100 for n in range(-100, 101)])
-    assert [bin_of(float(value)) for value in values] == [f"{n / 100:.2f}" for n in range(-100, 101)]
-    bins = {"0.10": 1, "0.20": 8, "0.30": 1}
-    assert [quantile(bins, q) for q in (0.05, 0.5, 1.0)] == [0.1, 0.2, 0.3]
-    assert spread(bins).startswith("0.10 ")
-    assert "median 0.20" in spread(bins)
-    assert spread({}) == "none"
 
 
 def test_the_command_accounts_for_what_it_leaves_out(data: Path, ledger: Path, tmp_path: Path) -> None:
