@@ -17,12 +17,12 @@ from composer.core import Algorithm, Callback
 from composer.loggers import LoggerDestination
 from composer.utils import dist, get_device
 
-from engine.errors import UserError
 from loaders.loader import CaptionLoader, build_loader
 from train import checkpoints, retrieval, seals
 from train.architecture import resolve_architecture
 from train.callbacks import ClampLogitScale, ConsoleLog, LogLogitScale
-from train.config import TrainConfig, to_yaml
+from train.config import TrainConfig
+from train.folder import check_checkpoints, check_folder, run_folder, save_card
 from train.guard import StepGuard
 from train.loggers import JsonLinesLogger, build_loggers
 from train.model import ContrastiveModel, Normalisation, build_clip
@@ -113,9 +113,9 @@ def open_session(config: TrainConfig) -> Session:
     device = get_device(None)
     dist.initialize_dist(device, timeout=config.dist_timeout)
     _share_cores()
-    folder = _folder(config)
-    _check_folder(config, folder)
-    _check_checkpoints(config, folder)
+    folder = run_folder(config)
+    check_folder(config, folder)
+    check_checkpoints(config, folder)
     loader = build_loader(config.data)
     card = _card(config)
     clip = build_clip(card.architecture, config.seed)
@@ -126,7 +126,7 @@ def open_session(config: TrainConfig) -> Session:
         device.module_to_device(clip), card.normalisation, precision, config.loss, microbatch
     )
     plan = make_plan(config.max_duration, config.global_train_batch_size, len(loader))
-    _save_card(config, folder, card)
+    save_card(config, folder, card)
     evaluate = None
     if config.retrieval is not None:
         held_out = dataclasses.replace(
@@ -225,64 +225,3 @@ def _share_cores() -> None:
     """On CPUs, gives each of a node's ranks its share: Composer's launcher leaves them all to each."""
     if dist.get_local_world_size() > 1 and not torch.cuda.is_available():
         torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // dist.get_local_world_size()))
-
-
-def _folder(config: TrainConfig) -> Path | None:
-    """Where config.yaml, model.json and results.json go: save_folder, or runs/NAME where that is in a
-    remote store."""
-    if config.save_folder is None:
-        return None
-    return Path("runs", str(config.run_name)) if "://" in config.save_folder else Path(config.save_folder)
-
-
-def _check_folder(config: TrainConfig, folder: Path | None) -> None:
-    """Refuses to mix two runs in one folder."""
-    fresh = folder is not None and not config.autoresume and not config.save_overwrite
-    if fresh and folder is not None and (folder / checkpoints.CONFIG).exists():
-        raise UserError(
-            f"{folder}: there is a run already; go on with autoresume=true, start anew with "
-            "save_overwrite=true, or give another run_name"
-        )
-    if config.save_overwrite and folder is not None and dist.get_global_rank() == 0:
-        seals.set_run_aside(folder)
-    dist.barrier()
-
-
-def _check_checkpoints(config: TrainConfig, folder: Path | None) -> None:
-    """Chooses the checkpoint to go on from, and refuses files that would run code, remote ones apart."""
-    if config.autoresume and folder is not None:
-        _choose_checkpoint(folder)
-    if config.load_path is not None and "://" not in config.load_path:
-        seals.require_data_only(Path(config.load_path))
-
-
-def _choose_checkpoint(folder: Path) -> None:
-    """Chooses on rank 0, whose view of the folder counts; all ranks fail alike."""
-    failure: list[str | None] = [None]
-    if dist.get_global_rank() == 0:
-        try:
-            seals.choose_sound(folder)
-            if (folder / seals.LATEST).exists():
-                seals.require_data_only(folder / seals.LATEST)
-        except UserError as error:
-            failure = [str(error)]
-    dist.broadcast_object_list(failure)
-    if failure[0] is not None:
-        raise UserError(failure[0])
-
-
-def _save_card(config: TrainConfig, folder: Path | None, card: checkpoints.ModelCard) -> None:
-    """Prints the resolved config and writes it and the model card (rank 0)."""
-    text = to_yaml(config)
-    if dist.get_global_rank() != 0:
-        return
-    print(text, file=sys.stderr)
-    if folder is None:
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / checkpoints.CONFIG
-    if config.autoresume and path.exists():
-        for change in checkpoints.differences(path.read_text(encoding="utf-8"), text):
-            print(f"note: changed since the run began: {change}", file=sys.stderr)
-    path.write_text(text, encoding="utf-8")
-    card.save(folder / checkpoints.MODEL)
