@@ -31,7 +31,7 @@ lint: setup  ## ruff, mypy --strict, clang-format, shellcheck where it is instal
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy $(wildcard $(PYTHON_ROOMS))
 	.venv/bin/clang-format --dry-run -Werror $(CPP_FILES)
-	@if command -v shellcheck > /dev/null; then shellcheck scripts/*.sh .ci/run; else echo "shellcheck: not installed, skipped"; fi
+	@if command -v shellcheck > /dev/null; then shellcheck scripts/*.sh .ci/run docs/slurm/*.sbatch; else echo "shellcheck: not installed, skipped"; fi
 
 format: setup  ## rewrite Python and C++ files in the house format
 	$(PY) -m ruff check --fix .

@@ -20,6 +20,7 @@ from loaders.policy import CaptionPolicy
 from loaders.prefetch import Prefetcher, map_in_order, stand_back
 from loaders.replacement import require_sample_hashes
 from loaders.stale_memory import remove_stale_shared_memory
+from loaders.worker_signals import heed_own_rank_only
 
 
 @dataclass(frozen=True)
@@ -187,6 +188,7 @@ class CaptionLoader(StreamingDataLoader):
 
 
 def _begin_worker(nice: int, worker: int) -> None:
+    heed_own_rank_only()
     stand_back(nice)
 
 

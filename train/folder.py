@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 from composer.utils import dist
@@ -17,7 +19,7 @@ def run_folder(config: TrainConfig) -> Path | None:
     remote store."""
     if config.save_folder is None:
         return None
-    return Path("runs", str(config.run_name)) if "://" in config.save_folder else Path(config.save_folder)
+    return Path("runs", str(config.run_name)) if _is_remote(config.save_folder) else Path(config.save_folder)
 
 
 def check_folder(config: TrainConfig, folder: Path | None) -> None:
@@ -37,31 +39,60 @@ def check_folder(config: TrainConfig, folder: Path | None) -> None:
     dist.barrier()
 
 
-def check_checkpoints(config: TrainConfig, folder: Path | None) -> None:
+@dataclass(frozen=True)
+class Beginning:
+    """What Composer's Trainer is told to load: its own names."""
+
+    load_path: str | None
+    load_weights_only: bool
+    autoresume: bool
+
+
+def choose_beginning(config: TrainConfig, folder: Path | None) -> Beginning:
     """Choose the checkpoint to go on from, and refuse files that would run code, remote ones apart.
 
+    Composer's own autoresume looks in a remote save_folder only: in a folder that several nodes share, their
+    leaders remove each other's signal files there, and the run ends.
+
     Raises:
-        UserError: as `train.seals`.
+        UserError: as `train.seals`, or when not every rank sees the file.
     """
-    if config.autoresume and folder is not None:
-        _choose_checkpoint(folder)
-    if config.load_path is not None and "://" not in config.load_path:
+    if config.autoresume and folder is not None and not _is_remote(config.save_folder):
+        latest = _choose_checkpoint(folder)
+        if latest is not None:
+            return Beginning(latest, load_weights_only=False, autoresume=False)
+    if config.load_path is not None and not _is_remote(config.load_path):
         seals.require_data_only(Path(config.load_path))
+    return Beginning(
+        config.load_path, config.load_weights_only, config.autoresume and _is_remote(config.save_folder)
+    )
 
 
-def _choose_checkpoint(folder: Path) -> None:
-    """Choose on rank 0, whose view of the folder counts; all ranks fail alike."""
-    failure: list[str | None] = [None]
+def _is_remote(place: str | None) -> bool:
+    return place is not None and "://" in place
+
+
+def _choose_checkpoint(folder: Path) -> str | None:
+    """Choose on rank 0, whose view of the folder counts; all ranks return and fail alike."""
+    latest, answer = folder / seals.LATEST, ["", ""]
     if dist.get_global_rank() == 0:
         try:
             seals.choose_sound(folder)
-            if (folder / seals.LATEST).exists():
-                seals.require_data_only(folder / seals.LATEST)
+            if latest.exists():
+                seals.require_data_only(latest)
+                answer[0] = os.path.realpath(latest)
         except UserError as error:
-            failure = [str(error)]
-    dist.broadcast_object_list(failure)
-    if failure[0] is not None:
-        raise UserError(failure[0])
+            answer[1] = str(error)
+    dist.broadcast_object_list(answer)
+    path, failure = answer
+    if failure:
+        raise UserError(failure)
+    if path and not all(dist.all_gather_object(os.path.exists(path))):
+        raise UserError(
+            f"{path}: not every node sees it; save_folder must lie on a file system that all nodes share, "
+            "or be a remote store (s3://...)"
+        )
+    return path or None
 
 
 def save_card(config: TrainConfig, folder: Path | None, card: checkpoints.ModelCard) -> None:

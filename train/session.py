@@ -22,7 +22,7 @@ from train import checkpoints, retrieval, seals
 from train.architecture import resolve_architecture
 from train.callbacks import ClampLogitScale, ConsoleLog, LogLogitScale
 from train.config import TrainConfig
-from train.folder import check_checkpoints, check_folder, run_folder, save_card
+from train.folder import Beginning, check_folder, choose_beginning, run_folder, save_card
 from train.guard import StepGuard
 from train.loggers import JsonLinesLogger, build_loggers
 from train.model import ContrastiveModel, Normalisation, build_clip
@@ -115,7 +115,7 @@ def open_session(config: TrainConfig) -> Session:
     _share_cores()
     folder = run_folder(config)
     check_folder(config, folder)
-    check_checkpoints(config, folder)
+    beginning = choose_beginning(config, folder)
     loader = build_loader(config.data)
     card = _card(config)
     clip = build_clip(card.architecture, config.seed)
@@ -136,7 +136,7 @@ def open_session(config: TrainConfig) -> Session:
         )
         evaluate = functools.partial(retrieval.evaluate_retrieval, model, held_out, precision)
     notice = StopNotice()
-    trainer = _trainer(config, loader, model, plan, folder, evaluate, notice)
+    trainer = _trainer(config, loader, model, plan, folder, evaluate, notice, beginning)
     return Session(config, trainer, model, plan, folder, evaluate, notice)
 
 
@@ -148,6 +148,7 @@ def _trainer(
     folder: Path | None,
     evaluate: Callable[[], dict[str, float]] | None,
     notice: StopNotice,
+    beginning: Beginning,
 ) -> Trainer:
     optimizer = build_optimizer(model, config.optimizer)
     return Trainer(
@@ -172,9 +173,7 @@ def _trainer(
         save_interval=save_schedule(config.save_interval, notice),
         save_num_checkpoints_to_keep=config.save_num_checkpoints_to_keep,
         save_overwrite=config.save_overwrite,
-        autoresume=config.autoresume,
-        load_path=config.load_path,
-        load_weights_only=config.load_weights_only,
+        **dataclasses.asdict(beginning),
         dist_timeout=config.dist_timeout,
     )
 

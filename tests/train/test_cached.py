@@ -14,7 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from engine.errors import UserError
 from tests.train import corpus
-from tests.train.test_run import COMPOSER, command, losses, run
+from tests.train.run_kit import COMPOSER, command, losses, run
 from train.architecture import ModelConfig, TextConfig, TokenizerFacts, VisionConfig, resolve_architecture
 from train.loss import LossConfig
 from train.model import ContrastiveModel, Normalisation, build_clip

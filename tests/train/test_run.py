@@ -14,62 +14,8 @@ import psutil
 import pytest
 import torch
 
-from tests.train import corpus
+from tests.train.run_kit import COMPOSER, ROOT, TORCHRUN, command, losses, run, wait_for_steps, weights
 from train.checkpoints import read_tokenizer
-
-ROOT = Path(__file__).parents[2]
-TINY = [
-    "model={embed_dim: 32, vision: {image_size: 32, layers: 2, width: 64, patch_size: 8, head_width: 32},"
-    " text: {layers: 1, width: 64, heads: 2}}",
-    "global_train_batch_size=32",
-    "max_duration=16ba",
-    "save_interval=4ba",
-    "save_num_checkpoints_to_keep=-1",
-    "log_interval=1",
-    "optimizer.lr=2e-3",
-]
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("run")
-    corpus.write_corpus(folder / "train", 160, seed=1)
-    corpus.write_corpus(folder / "test", 60, seed=2)
-    return folder
-
-
-def command(place: Path, name: str, *more: str, launcher: tuple[str, ...] = (sys.executable,)) -> list[str]:
-    data = [f"data.local={place / 'train'}", f"retrieval.local={place / 'test'}"]
-    where = [f"run_name={name}", f"save_folder={place}/runs/{name}"]
-    return [*launcher, "train/run.py", "yamls/tiny_cpu.yaml", *TINY, *data, *where, *more]
-
-
-def run(words: list[str], code: int = 0) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)
-    assert done.returncode == code, done.stdout[-3000:] + done.stderr[-3000:]
-    return done
-
-
-@pytest.fixture(scope="module")
-def undisturbed(place: Path) -> Path:
-    done = run(command(place, "undisturbed"))
-    assert "retrieval on 60 images, 120 texts" in done.stdout
-    assert "512 samples" in done.stdout
-    return place / "runs" / "undisturbed"
-
-
-def losses(folder: Path) -> dict[int, float]:
-    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
-    return {line["step"]: line["loss/train/total"] for line in lines if "loss/train/total" in line}
-
-
-def weights(folder: Path) -> dict[str, torch.Tensor]:
-    state = torch.load(folder / "latest-rank0.pt", weights_only=False)
-    return dict(state["state"]["model"])
-
-
-COMPOSER = (str(Path(sys.executable).parent / "composer"), "-n", "2")
-TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 
 
 @pytest.mark.parametrize(
@@ -88,61 +34,87 @@ def test_two_ranks_train_as_one(place: Path, undisturbed: Path, name: str, launc
     assert results[1]["image_to_text_r@10"] == pytest.approx(results[0]["image_to_text_r@10"], abs=0.05)
 
 
-def test_stopped_and_resumed_ends_in_the_same_weights(place: Path, undisturbed: Path) -> None:
-    folder = place / "runs" / "stopped"
-    words = command(place, "stopped", "autoresume=true")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["interrupted", "killed"])
+def test_stopped_and_resumed_ends_in_the_same_weights(
+    place: Path, undisturbed: Path, number: signal.Signals
+) -> None:
+    folder = place / "runs" / f"stopped-{number.name}"
+    words = command(place, folder.name, "autoresume=true")
     process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 200
-    while (
-        not (folder / "latest-rank0.pt").exists() and process.poll() is None and time.monotonic() < deadline
-    ):
-        time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
+    wait_for_steps(folder, 6, process)  # beyond the first checkpoint, perhaps while the second is written
+    process.send_signal(number)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130, errors[-3000:]
-    assert errors.strip().splitlines()[-1].startswith("error: interrupted")
+    if number == signal.SIGINT:
+        assert process.returncode == 130, errors[-3000:]
+        assert errors.strip().splitlines()[-1].startswith("error: interrupted")
     assert not (folder / "results.json").exists()
     done = run(words)
     assert "512 samples" not in done.stdout  # it did not begin again
-    expected, found = weights(undisturbed), weights(folder)
-    assert expected.keys() == found.keys()
-    for name, value in expected.items():
-        assert torch.equal(value, found[name]), name
+    assert_same_weights(undisturbed, folder)
+
+
+ONE = (sys.executable,)
 
 
 @pytest.mark.parametrize(
-    "launcher", [(sys.executable,), pytest.param(COMPOSER, marks=pytest.mark.slow)], ids=["one", "two"]
+    ("begun", "continued"),
+    [
+        pytest.param(ONE, ONE, id="one"),
+        pytest.param(COMPOSER, COMPOSER, id="two", marks=pytest.mark.slow),
+        pytest.param(COMPOSER, ONE, id="two-one", marks=pytest.mark.slow),
+        pytest.param(ONE, COMPOSER, id="one-two", marks=pytest.mark.slow),
+    ],
 )
-def test_sigterm_saves_the_step_under_way(place: Path, undisturbed: Path, launcher: tuple[str, ...]) -> None:
-    """At any step: checkpoints are due every 100 steps here, and the run goes on from there."""
-    folder = place / "runs" / f"terminated-{len(launcher)}"
-    words = command(place, folder.name, "autoresume=true", "save_interval=100ba", launcher=launcher)
+def test_sigterm_saves_the_step_under_way(
+    place: Path,
+    undisturbed: Path,
+    request: pytest.FixtureRequest,
+    begun: tuple[str, ...],
+    continued: tuple[str, ...],
+) -> None:
+    """At any step: checkpoints are due every 100 steps here, and the run goes on from there, on any number of
+    ranks."""
+    folder = place / "runs" / f"terminated-{request.node.callspec.id}"
+    settings = folder.name, "autoresume=true", "save_interval=100ba"
+    words = command(place, *settings, launcher=begun)
     process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 200
-    while process.poll() is None and len(steps_logged(folder)) < 3:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_for_steps(folder, 3, process)
     # As schedulers signal a whole group: the launcher, which tells its ranks, and one of these itself.
     for told in [process.pid, *(rank.pid for rank in psutil.Process(process.pid).children()[-1:])]:
         os.kill(told, signal.SIGTERM)
     _, errors = process.communicate(timeout=120)
     assert process.returncode != 0
-    if len(launcher) == 1:
+    if begun == ONE:
         assert process.returncode == 143
         assert errors.strip().splitlines()[-1].startswith("stopped by SIGTERM after step"), errors[-2000:]
     saved = torch.load(folder / "latest-rank0.pt", weights_only=False)["state"]["timestamp"]["Timestamp"]
     assert 0 < saved["batch"] < 16
-    run(words)
-    found, expected = losses(folder), losses(undisturbed)
-    assert found[15] == pytest.approx(expected[15], rel=1e-3)
-    if len(launcher) == 1:
-        for name, value in weights(undisturbed).items():
-            assert torch.equal(value, weights(folder)[name]), name
+    run(command(place, *settings, launcher=continued))
+    assert losses(folder) == pytest.approx(losses(undisturbed), rel=1e-3)
+    if begun == continued == ONE:
+        assert_same_weights(undisturbed, folder)
 
 
-def steps_logged(folder: Path) -> list[str]:
-    log = folder / "log.jsonl"
-    return log.read_text().splitlines() if log.exists() else []
+def assert_same_weights(expected: Path, found: Path) -> None:
+    """Bit for bit."""
+    wanted, got = weights(expected), weights(found)
+    assert wanted.keys() == got.keys()
+    for name, value in wanted.items():
+        assert torch.equal(value, got[name]), name
+
+
+@pytest.mark.slow
+def test_sigterm_to_every_process_of_a_run(place: Path) -> None:
+    """As Slurm does it; the loader's workers are needed for the step under way."""
+    folder = place / "runs" / "all-told"
+    words = command(place, folder.name, "save_interval=100ba", "data.num_workers=2")
+    process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_for_steps(folder, 2, process)
+    for told in [*psutil.Process(process.pid).children(recursive=True), process]:
+        os.kill(told.pid, signal.SIGTERM)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 143, errors[-3000:]
+    assert (folder / "latest-rank0.pt").exists()
 
 
 @pytest.mark.slow
