@@ -1,0 +1,101 @@
+"""The same pairs twice: tar files as open_clip reads them, and shards packed from those."""
+
+from __future__ import annotations
+
+import io
+import math
+import subprocess
+import sys
+import tarfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from benchmarks.training.task import Corpus
+from engine.errors import UserError
+from engine.records import Record
+from engine.sources import SourceOptions, open_source
+
+SHARDS = 8  # tar files; open_clip needs at least one for each worker
+SOURCE = "caption"
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Where pairs come from: `source` less what `held_out_keys`, a file, names; the first caption of each."""
+
+    source: SourceOptions
+    held_out_keys: Path | None
+    limit: int | None
+
+
+def write_tars(pairs: Pairs, folder: Path) -> tuple[str, int]:
+    """Writes FOLDER/00000.tar and so on; returns their names in braces, and the number of pairs.
+
+    Raises:
+        UserError: there are no pairs.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    found = list(_pairs(pairs))
+    if len(found) < SHARDS:
+        raise UserError(f"{', '.join(pairs.source.inputs)}: {len(found)} pairs; expected at least {SHARDS}")
+    each = math.ceil(len(found) / SHARDS)
+    for number in range(SHARDS):
+        with tarfile.open(folder / f"{number:05d}.tar", "w") as tar:
+            for index, (image, caption) in enumerate(found[number * each : (number + 1) * each]):
+                name = f"{number * each + index:09d}"
+                _add(tar, f"{name}.{_suffix(image)}", image)
+                _add(tar, f"{name}.txt", caption.encode())
+    return f"{folder}/{{00000..{SHARDS - 1:05d}}}.tar", len(found)
+
+
+def _pairs(pairs: Pairs) -> Iterator[tuple[bytes, str]]:
+    held_out = set(pairs.held_out_keys.read_text(encoding="utf-8").split()) if pairs.held_out_keys else set()
+    source = open_source(pairs.source)
+    taken = 0
+    for unit in source.units():
+        for record in source.read(unit):
+            if not isinstance(record, Record) or record.key.rpartition("/")[2] in held_out:
+                continue
+            captions = [caption.text for texts in record.captions.values() for caption in texts]
+            if captions and taken != pairs.limit:
+                taken += 1
+                yield record.image, captions[0]
+
+
+def _suffix(image: bytes) -> str:
+    return "png" if image.startswith(b"\x89PNG") else "webp" if image[8:12] == b"WEBP" else "jpg"
+
+
+def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
+    member = tarfile.TarInfo(name)
+    member.size = len(data)
+    tar.addfile(member, io.BytesIO(data))
+
+
+def prepare(pairs: Pairs, tars: tuple[str, int], folder: Path, context: int) -> Corpus:
+    """Packs the tar files, and the held-out samples with all of their captions."""
+    shards = folder / f"shards_{context}"
+    words = [tars[0], "--caption", f"{SOURCE}=txt", "--context-length", str(context)]
+    _shard([*words, "--out", str(shards)])
+    held_out = folder / f"held_out_{context}" if pairs.held_out_keys else None
+    if held_out is not None:
+        source = replace(pairs.source, only_keys=str(pairs.held_out_keys))
+        _shard([*_words(source), "--context-length", str(context), "--out", str(held_out)])
+    return Corpus(tars[0], tars[1], shards, held_out)
+
+
+def _words(source: SourceOptions) -> list[str]:
+    """Source options as a command line."""
+    words = [*source.inputs, "--format", source.format]
+    for name, field in source.captions.items():
+        words += ["--caption", f"{name}={field}"]
+    for option, value in (("image-root", source.image_root), ("image-column", source.image_column),
+                          ("only-keys", source.only_keys), ("key-column", source.key_column)):  # fmt: skip
+        words += [f"--{option}", value] if value else []
+    return words
+
+
+def _shard(words: Sequence[str]) -> None:
+    subprocess.run([sys.executable, "-m", "engine.shard", *words, "--workers", "1"], check=True,
+                   stdout=subprocess.DEVNULL)  # fmt: skip
