@@ -14,8 +14,7 @@ import pytest
 import yaml
 
 from engine.errors import UserError
-from tests.train import corpus
-from tests.train.test_run import ROOT, TINY
+from tests.train.run_kit import ROOT, TINY
 from train.config import load_config
 from train.sweep.__main__ import main
 from train.sweep.plan import Choice, load_sweep
@@ -24,19 +23,11 @@ from train.sweep.runs import command
 SWEEPS = sorted((ROOT / "yamls" / "sweeps").glob("*.yaml"))
 
 
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("sweep")
-    corpus.write_corpus(folder / "train", 96, seed=1)
-    corpus.write_corpus(folder / "test", 24, seed=2)
-    return folder
-
-
 def sweep_file(place: Path, name: str, **changes: object) -> Path:
     settings = [word.split("=", 1) for word in (*TINY, "max_duration=3ba", "save_interval=1ba")]
     values = {
         "recipe": str(ROOT / "yamls" / "tiny_cpu.yaml"),
-        "folder": str(place / name),
+        "folder": str(place / "sweeps" / name),
         "seeds": [1, 2],
         "baseline": "alt",
         "columns": {"R@10": "text_to_image_r@10", "loss": "loss/vecap"},
@@ -51,7 +42,7 @@ def sweep_file(place: Path, name: str, **changes: object) -> Path:
             "vecap": {"data.policy": {"weights": {"vecap": 1}}},
         },
     }
-    path = place / f"{name}.yaml"
+    path = place / f"sweep-{name}.yaml"
     path.write_text(yaml.safe_dump({**values, **changes}, sort_keys=False))
     return path
 
@@ -91,7 +82,7 @@ def test_a_run_is_the_trainers_own_command(place: Path) -> None:
     assert words[1] == str(ROOT / "train" / "run.py")
     config = load_config(words[2], words[3:])
     assert (config.seed, config.data.seed, config.run_name) == (7, 7, "vecap-7")
-    assert config.save_folder == str(place / "words" / "vecap-7")
+    assert config.save_folder == str(place / "sweeps" / "words" / "vecap-7")
     assert (config.autoresume, config.optimizer.lr) == (True, 0.5)
     assert config.data.policy.weights == {"vecap": 1.0}
     two = load_sweep(sweep_file(place, "ranks", processes=2), Choice())
@@ -118,7 +109,7 @@ def test_refused_before_anything_runs(
     path = sweep_file(place, "refused", **changes)
     with pytest.raises(UserError, match=message):
         load_sweep(path, choice)
-    assert not (place / "refused").exists()
+    assert not (place / "sweeps" / "refused").exists()
 
 
 def test_a_failing_row_does_not_keep_the_others_back(place: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -133,11 +124,11 @@ def test_a_failing_row_does_not_keep_the_others_back(place: Path, capfd: pytest.
     assert "[1/2] alt-1: done in" in printed.out
     assert "| alt | 1 |" in printed.out
     assert "error: bad-1: data.policy.weights.vec: unknown source" in printed.err
-    assert not (place / "fails" / "bad-1" / "results.json").exists()
-    first = (place / "fails" / "alt-1" / "results.json").stat().st_mtime_ns
+    assert not (place / "sweeps" / "fails" / "bad-1" / "results.json").exists()
+    first = (place / "sweeps" / "fails" / "alt-1" / "results.json").stat().st_mtime_ns
     assert main([str(path), "--rows", "alt"]) == 0
     assert "1 of 1 runs are done" in capfd.readouterr().out
-    assert (place / "fails" / "alt-1" / "results.json").stat().st_mtime_ns == first
+    assert (place / "sweeps" / "fails" / "alt-1" / "results.json").stat().st_mtime_ns == first
     assert main([str(path), "--table-only", "optimizer.lr=0.25"]) == 1
     assert "with other settings (optimizer.lr: 0.002 -> 0.25)" in capfd.readouterr().err
 
@@ -150,7 +141,7 @@ def test_stopped_and_gone_on(place: Path) -> None:
     subprocess.run([*words, str(undisturbed)], cwd=ROOT, check=True, timeout=400)
     path = sweep_file(place, "stopped")
     process = subprocess.Popen([*words, str(path)], cwd=ROOT, stderr=subprocess.PIPE, text=True)
-    saved, deadline = place / "stopped" / "vecap-1" / "latest-rank0.pt", time.monotonic() + 200
+    saved, deadline = place / "sweeps" / "stopped" / "vecap-1" / "latest-rank0.pt", time.monotonic() + 200
     while not saved.exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
     second = subprocess.run([*words, str(path)], cwd=ROOT, capture_output=True, text=True, check=False)
@@ -159,8 +150,11 @@ def test_stopped_and_gone_on(place: Path) -> None:
     _, errors = process.communicate(timeout=100)
     assert process.returncode == 130, errors
     assert errors.strip().splitlines()[-1] == "stopped; the same command goes on from here"
-    assert not (place / "stopped" / "alt-2").exists()
+    assert not (place / "sweeps" / "stopped" / "alt-2").exists()
     subprocess.run([*words, str(path)], cwd=ROOT, check=True, timeout=400)
-    tables = [json.loads((place / name / "table.json").read_text()) for name in ("undisturbed", "stopped")]
+    tables = [
+        json.loads((place / "sweeps" / name / "table.json").read_text())
+        for name in ("undisturbed", "stopped")
+    ]
     assert tables[0] == tables[1]
     assert [len(row["seeds"]) for row in tables[0]["rows"]] == [2, 2]
