@@ -72,7 +72,8 @@ class TrainConfig:
             twice, the loss and its gradients stay the whole batch's (train/README.md). `auto` is refused.
         seed: of weights and draws.
         run_name: name of the run; null takes the recipe's file name.
-        save_folder: checkpoints, config.yaml, log.jsonl and results.json; null saves nothing.
+        save_folder: checkpoints, config.yaml, log.jsonl and results.json; null saves nothing. A URI (s3://...):
+            they lie in runs/NAME, with a copy there.
         save_interval: how often to save; the end of training is always saved.
         save_num_checkpoints_to_keep: older ones are removed; -1 keeps all.
         save_overwrite: start anew in the folder of another run, whose files move to `replaced-1` there.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -59,15 +59,20 @@ class SealCheckpoints(Callback):
     others for ever.
     """
 
-    def __init__(self, folder: Path, kept: int) -> None:
-        """Watch the folder that Composer saves in; `kept` checkpoints stay in it, all for -1."""
-        self._folder, self._kept = folder, kept
+    def __init__(self, folder: Path, kept: int, send: Callable[[Path], None] | None = None) -> None:
+        """Watch the folder that Composer saves in; `kept` checkpoints stay in it, all for -1.
+
+        `send` is given each checkpoint when it is sealed.
+        """
+        self._folder, self._kept, self._send = folder, kept, send
         self._saving_since: int | None = None
 
     def run_event(self, event: Event, state: State, logger: Logger) -> None:
         """Seal what a checkpoint event before this one may have saved."""
         if self._saving_since is not None and dist.get_global_rank() == 0:
-            seal(self._folder, self._saving_since)
+            for path in seal(self._folder, self._saving_since):
+                if self._send is not None:
+                    self._send(path)
             if self._kept > 0:
                 remove_old(self._folder, self._kept)
         saves = event in (Event.BATCH_CHECKPOINT, Event.EPOCH_CHECKPOINT, Event.FIT_END)
@@ -78,21 +83,25 @@ class SealCheckpoints(Callback):
         return {}
 
 
-def seal(folder: Path, since_ns: int) -> None:
-    """Seal each checkpoint that is not, or was written since; remove the seals of those that are no more."""
+def seal(folder: Path, since_ns: int) -> list[Path]:
+    """Seal each checkpoint that is not, or was written since, and return them; remove the seals of those that
+    are no more."""
+    sealed = []
     for path in _checkpoints(folder):
-        if not _seal_of(path).exists() or path.stat().st_mtime_ns >= since_ns:
-            commit_file(_seal_of(path), hash_file(path, HASH).encode())
+        if not seal_of(path).exists() or path.stat().st_mtime_ns >= since_ns:
+            commit_file(seal_of(path), hash_file(path, HASH).encode())
+            sealed.append(path)
     for old in folder.glob(f"*-rank0.pt.{HASH}"):
         if not old.with_suffix("").exists():
             old.unlink()
+    return sealed
 
 
 def remove_old(folder: Path, kept: int) -> None:
     """Remove all checkpoints but the newest `kept`, with their seals."""
     for path in _checkpoints(folder)[kept:]:
         path.unlink(missing_ok=True)
-        _seal_of(path).unlink(missing_ok=True)
+        seal_of(path).unlink(missing_ok=True)
 
 
 def set_run_aside(folder: Path) -> None:
@@ -115,14 +124,11 @@ def choose_sound(folder: Path) -> None:
     """
     damaged = []
     for path in _checkpoints(folder):
-        reason = damage_of(path)
+        reason = set_aside_if_damaged(path)
         if reason is None:
             _point_to(path)
             return
-        path.rename(path.with_name(path.name + DAMAGED))
-        _seal_of(path).unlink(missing_ok=True)
         damaged.append(f"{path.name}: {reason}")
-        print(f"note: {path}: set aside as {path.name}{DAMAGED}: {reason}", file=sys.stderr)
     (folder / LATEST).unlink(missing_ok=True)
     if damaged:
         raise UserError(
@@ -131,14 +137,28 @@ def choose_sound(folder: Path) -> None:
         )
 
 
+def set_aside_if_damaged(path: Path) -> str | None:
+    """Rename a checkpoint that cannot be used, with a note, and return why; None for a sound one.
+
+    Raises:
+        UserError: as `damage_of`.
+    """
+    reason = damage_of(path)
+    if reason is not None:
+        path.rename(path.with_name(path.name + DAMAGED))
+        seal_of(path).unlink(missing_ok=True)
+        print(f"note: {path}: set aside as {path.name}{DAMAGED}: {reason}", file=sys.stderr)
+    return reason
+
+
 def damage_of(path: Path) -> str | None:
     """Why a checkpoint cannot be used, or None.
 
     Raises:
         UserError: it is whole, and would run code.
     """
-    if _seal_of(path).exists():
-        expected, found = _seal_of(path).read_text("ascii"), hash_file(path, HASH)
+    if seal_of(path).exists():
+        expected, found = seal_of(path).read_text("ascii"), hash_file(path, HASH)
         return None if expected == found else f"{HASH} is {found}, {expected} when it was saved"
     try:  # the run ended before it could seal it
         load_data(path)
@@ -185,13 +205,22 @@ def _translated(path: Path) -> Iterator[None]:
 
 
 def _checkpoints(folder: Path) -> list[Path]:
-    """Newest first."""
-    found = [(match, path) for path in folder.glob("*.pt") if (match := CHECKPOINT.fullmatch(path.name))]
-    by_step = sorted(found, key=lambda pair: (int(pair[0][2]), int(pair[0][1])), reverse=True)
-    return [path for _, path in by_step]
+    return [folder / name for name in newest_first(path.name for path in folder.glob("*.pt"))]
 
 
-def _seal_of(path: Path) -> Path:
+def newest_first(names: Iterable[str]) -> list[str]:
+    """Return those names that are checkpoints', the newest first."""
+    return sorted((name for name in names if CHECKPOINT.fullmatch(name)), key=step_of, reverse=True)
+
+
+def step_of(name: str) -> tuple[int, int]:
+    """Return step and epoch of a checkpoint, by its name."""
+    match = CHECKPOINT.fullmatch(name)
+    return (int(match[2]), int(match[1])) if match else (-1, -1)
+
+
+def seal_of(path: Path) -> Path:
+    """Return where a checkpoint's seal lies."""
     return path.with_name(f"{path.name}.{HASH}")
 
 

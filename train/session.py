@@ -20,17 +20,28 @@ from composer.utils import dist, get_device
 from loaders.loader import CaptionLoader, build_loader
 from train import checkpoints, retrieval, seals
 from train.architecture import resolve_architecture
+from train.beginning import Beginning, choose_beginning
 from train.callbacks import ClampLogitScale, ConsoleLog, LogLogitScale
 from train.config import TrainConfig
-from train.folder import Beginning, check_folder, choose_beginning, run_folder, save_card
+from train.folder import check_folder, run_folder, save_card
 from train.guard import StepGuard
 from train.loggers import JsonLinesLogger, build_loggers
 from train.model import ContrastiveModel, Normalisation, build_clip
 from train.optim import Plan, build_optimizer, build_schedule, make_plan
 from train.precision import resolve_precision, trainer_precision
+from train.remote import Mirror, RemoteFolder, is_remote
 from train.stopping import StopAfterCheckpoint, StopNotice, StoppedError, save_schedule
 from train.texts import CaptionStatistics
 from train.throughput import Throughput
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """Attributes: folder, where a run's files go, or None; mirror, which copies them to a store (rank 0)."""
+
+    folder: Path | None
+    beginning: Beginning
+    mirror: Mirror | None
 
 
 @dataclass(frozen=True)
@@ -44,6 +55,7 @@ class Session:
     folder: Path | None
     evaluate: Callable[[], dict[str, float]] | None
     notice: StopNotice
+    mirror: Mirror | None
 
     def run(self) -> bool:
         """Trains to the end (or from where the checkpoint stands), evaluates and prints the summary.
@@ -62,8 +74,13 @@ class Session:
         table = self.evaluate() if self.evaluate else None
         if dist.get_global_rank() == 0:
             self._report(int(self.trainer.state.timestamp.batch) - before, seconds, table)
-        self.trainer.close()  # type: ignore[no-untyped-call]
+        self._close()
         return True
+
+    def _close(self) -> None:
+        self.trainer.close()  # type: ignore[no-untyped-call]
+        if self.mirror is not None:
+            self.mirror.finish()
 
     def _fit(self) -> bool:
         """Whether training came to its end."""
@@ -72,7 +89,7 @@ class Session:
                 self.trainer.fit()
             return True
         except StoppedError as stop:
-            self.trainer.close()  # type: ignore[no-untyped-call]
+            self._close()
             if dist.get_global_rank() == 0:
                 saved = "a checkpoint is saved, go on with autoresume=true"
                 print(
@@ -115,7 +132,7 @@ def open_session(config: TrainConfig) -> Session:
     _share_cores()
     folder = run_folder(config)
     check_folder(config, folder)
-    beginning = choose_beginning(config, folder)
+    files = RunFiles(folder, choose_beginning(config, folder), _mirror(config, folder))
     loader = build_loader(config.data)
     card = _card(config)
     clip = build_clip(card.architecture, config.seed)
@@ -136,8 +153,8 @@ def open_session(config: TrainConfig) -> Session:
         )
         evaluate = functools.partial(retrieval.evaluate_retrieval, model, held_out, precision)
     notice = StopNotice()
-    trainer = _trainer(config, loader, model, plan, folder, evaluate, notice, beginning)
-    return Session(config, trainer, model, plan, folder, evaluate, notice)
+    trainer = _trainer(config, loader, model, plan, files, evaluate, notice)
+    return Session(config, trainer, model, plan, folder, evaluate, notice, files.mirror)
 
 
 def _trainer(
@@ -145,11 +162,11 @@ def _trainer(
     loader: CaptionLoader,
     model: ContrastiveModel,
     plan: Plan,
-    folder: Path | None,
+    files: RunFiles,
     evaluate: Callable[[], dict[str, float]] | None,
     notice: StopNotice,
-    beginning: Beginning,
 ) -> Trainer:
+    folder = files.folder
     optimizer = build_optimizer(model, config.optimizer)
     return Trainer(
         model=model,
@@ -161,7 +178,7 @@ def _trainer(
         algorithms=_algorithms(config, notice, folder),
         callbacks=[
             *_callbacks(config, loader, plan, evaluate),
-            *_keepers(config, folder),
+            *_keepers(config, files),
             StopAfterCheckpoint(notice),
         ],
         loggers=_loggers(config, folder),
@@ -169,11 +186,11 @@ def _trainer(
         seed=config.seed,
         run_name=config.run_name,
         progress_bar=config.progress_bar,
-        save_folder=config.save_folder,
+        save_folder=None if folder is None else str(folder),
         save_interval=save_schedule(config.save_interval, notice),
         save_num_checkpoints_to_keep=config.save_num_checkpoints_to_keep,
         save_overwrite=config.save_overwrite,
-        **dataclasses.asdict(beginning),
+        **dataclasses.asdict(files.beginning),
         dist_timeout=config.dist_timeout,
     )
 
@@ -200,8 +217,17 @@ def _callbacks(
     return callbacks
 
 
-def _keepers(config: TrainConfig, folder: Path | None) -> list[Callback]:
-    return [] if folder is None else [seals.SealCheckpoints(folder, config.save_num_checkpoints_to_keep)]
+def _mirror(config: TrainConfig, folder: Path | None) -> Mirror | None:
+    if folder is None or not is_remote(config.save_folder) or dist.get_global_rank() != 0:
+        return None
+    return Mirror(folder, RemoteFolder(str(config.save_folder)))
+
+
+def _keepers(config: TrainConfig, files: RunFiles) -> list[Callback]:
+    if files.folder is None:
+        return []
+    send = None if files.mirror is None else files.mirror.send
+    return [seals.SealCheckpoints(files.folder, config.save_num_checkpoints_to_keep, send)]
 
 
 def _loggers(config: TrainConfig, folder: Path | None) -> list[LoggerDestination]:
