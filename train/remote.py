@@ -81,7 +81,7 @@ class Mirror:
         shutil.rmtree(folder / UPLOADING, ignore_errors=True)
 
     def send(self, checkpoint: Path) -> None:
-        """Copy a sealed checkpoint, soon, unless it was copied; a failure is told, and tried again at the end."""
+        """Copy a sealed checkpoint soon, unless it was; a failure is told, and tried again at the end."""
         sealed = seals.seal_of(checkpoint).read_bytes()
         if self._known.get(checkpoint.name) == sealed:  # sealed again, as it was just written
             return
