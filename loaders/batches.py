@@ -30,8 +30,10 @@ from loaders.buffers import Buffers
 from loaders.captions import CaptionTokens
 from loaders.columns import Ragged, decode_arrays, decode_int32, decode_strings
 from loaders.dataset import CaptionDataset
+from loaders.parts import Part, split
 from loaders.policy import BoundPolicy, MissingCaptionError, choose
 from loaders.replacement import Replacer, wrong_hashes
+from loaders.walk import Row
 
 # CLIP's (openai/CLIP, clip.py): the means and deviations of its own training images, RGB in 0..1.
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -47,12 +49,14 @@ class Batch(TypedDict):
     """What a training loader yields.
 
     image: [B, 3, S, S], uint8, or float32 or bfloat16 normalised; text: int64 [B, context], padded;
-    caption_source: int64 [B], index in dataset.json's sources; key: B strings.
+    caption_source: int64 [B], index in dataset.json's sources (of a mix: in those of all streams,
+    `loader.dataset.info.sources`); stream: int64 [B], index in `loader.dataset.stream_names`; key: B strings.
     """
 
     image: torch.Tensor
     text: torch.Tensor
     caption_source: torch.Tensor
+    stream: torch.Tensor
     key: list[str]
 
 
@@ -98,8 +102,8 @@ class ImageOptions:
 class Made(NamedTuple):
     """A batch and what it was made from.
 
-    samples: int64 [B], numbers in index.json's order, after bad samples were replaced; caption: int64 [B],
-    the number of each chosen caption within its source.
+    samples: int64 [B], their numbers, after bad samples were replaced; caption: int64 [B], the number of each
+    chosen caption within its source.
     """
 
     batch: Batch
@@ -115,8 +119,22 @@ class Care:
     check_samples: bool = False
 
 
+class Drawn(NamedTuple):
+    """What was drawn for a part of a batch.
+
+    samples: int64 [N], as in `Made`; text: int64 [N, context]; source: int64 [N], of the union; caption:
+    int64 [N]; keys: N strings.
+    """
+
+    samples: NDArray[np.int64]
+    text: NDArray[np.int64]
+    source: NDArray[np.int64]
+    caption: NDArray[np.int64]
+    keys: list[str]
+
+
 class BatchMaker:
-    """Makes training batches from the (epoch, sample) pairs of a `CaptionDataset`.
+    """Makes training batches from the rows of a `CaptionDataset`.
 
     Several threads may call it: reading shards goes one at a time, decoding takes turns in one pool.
 
@@ -127,14 +145,16 @@ class BatchMaker:
     def __init__(
         self,
         dataset: CaptionDataset,
-        policy: BoundPolicy,
+        policies: Sequence[BoundPolicy],
         image: ImageOptions,
         seed: int,
         threads: int,
         care: Care = Care(),
     ) -> None:
-        """Start no threads yet: a loader's worker processes start their own."""
-        self.dataset, self.policy, self.image, self.seed = dataset, policy, image, seed
+        """Start no threads yet: a loader's worker processes start their own; a policy for each stream."""
+        self.dataset, self.policies, self.image, self.seed = dataset, policies, image, seed
+        every = dataset.info.sources
+        self._union = [np.array([every.index(name) for name in policy.sources]) for policy in policies]
         self._threads, self._care = threads, care
         self._replacer = Replacer(dataset, care.bad_samples)
         self._own()
@@ -164,40 +184,48 @@ class BatchMaker:
                 self._pool = ThreadPool(self._threads)
             return self._pool
 
-    def __call__(self, pairs: Sequence[tuple[int, int]]) -> Batch:
+    def __call__(self, rows: Sequence[Row]) -> Batch:
         """Assemble a batch; see `make`."""
-        return self.make(pairs).batch
+        return self.make(rows).batch
 
-    def make(self, pairs: Sequence[tuple[int, int]]) -> Made:
-        """Assemble a batch; all pairs are of one epoch, as Streaming yields them.
+    def make(self, rows: Sequence[Row]) -> Made:
+        """Assemble a batch from rows of one step.
 
         Raises:
             UserError: for a sample without a caption the policy accepts, or more bad samples than allowed.
         """
-        epoch = pairs[0][0]
-        counters = self.dataset.counters
-        numbers = np.fromiter((sample for _, sample in pairs), np.int64, len(pairs))
-        with self._reading:
-            samples = self.dataset.read(numbers)
-        counters.add(samples=len(pairs), bytes_read=samples.nbytes)
-        image = empty_images(len(pairs), self.image, self._buffers)
-        boxes = self.boxes(epoch, samples)  # before one's turn comes: while it lasts nobody else decodes
-        with self._decoding, counters.timed("decode_us"):  # the wait for one's turn is no decoding
-            status = self._decode(samples, boxes, as_numpy(image))
-            if status.any():
-                with self._reading:
-                    decode = partial(self._decode_again, epoch)
-                    numbers = self._replacer.replace(numbers, status, as_numpy(image), decode)
-                    samples = self.dataset.read(numbers)
-        with counters.timed("captions_us"):
-            text, source, caption, keys = self._captions(samples, epoch)
+        image = empty_images(len(rows), self.image, self._buffers)
+        parts = split(rows, self.dataset.stream_ends)
+        drawn = [self._make_part(part, image[part.where]) for part in parts]
+        samples, text, source, caption = (np.concatenate([own[i] for own in drawn]) for i in range(4))
+        streams = np.repeat([part.stream for part in parts], [len(part.samples) for part in parts])
         batch = Batch(
             image=image,
             text=self._pinned(torch.from_numpy(text)),
             caption_source=torch.from_numpy(source),
-            key=keys,
+            stream=torch.from_numpy(streams),
+            key=[key for own in drawn for key in own.keys],
         )
-        return Made(batch, numbers, caption)
+        return Made(batch, samples, caption)
+
+    def _make_part(self, part: Part, image: torch.Tensor) -> Drawn:
+        """Decode a part's images into `image` [N, 3, S, S] and draw its captions."""
+        counters = self.dataset.counters
+        numbers = part.samples
+        with self._reading:
+            samples = self.dataset.read(numbers)
+        counters.add(samples=len(numbers), bytes_read=samples.nbytes)
+        boxes = self.boxes(part.epoch, samples)  # before one's turn comes: while it lasts nobody else decodes
+        decode = partial(self._decode, part.stream)
+        with self._decoding, counters.timed("decode_us"):  # the wait for one's turn is no decoding
+            status = decode(samples, boxes, as_numpy(image))
+            if status.any():
+                with self._reading:
+                    again = partial(self._decode_again, part)
+                    numbers = self._replacer.replace(numbers, status, as_numpy(image), again)
+                    samples = self.dataset.read(numbers)
+        with counters.timed("captions_us"):
+            return Drawn(numbers, *self._captions(samples, part))
 
     def boxes(self, epoch: int, samples: SampleBatch) -> NDArray[np.int32]:
         """Return the crops int32 [N, 4] of samples in an epoch: left, top, width, height."""
@@ -211,45 +239,36 @@ class BatchMaker:
         )
 
     def _captions(
-        self, samples: SampleBatch, epoch: int
+        self, samples: SampleBatch, part: Part
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], list[str]]:
         """Return ids [N, context], source [N], number within it [N] and keys."""
         hashes = key_hashes(samples.column("key"))
         keys = read_keys(samples)
-        tokens = read_tokens(samples, len(self.policy.sources))
-        source, caption = self._choose(samples, tokens, hashes, epoch, keys)
+        policy = self.policies[part.stream].at(part.step)
+        tokens = read_tokens(samples, len(policy.sources))
+        scores = None
+        if policy.within == "hcs":
+            scores = read_array(samples, "scores", np.float32).padded(tokens.lengths.shape[1], np.nan)
+        words = caption_words(hashes, seed=self.seed, epoch=part.epoch)
+        try:
+            source, caption = choose(policy, tokens.counts, scores, words)
+        except MissingCaptionError as error:
+            raise UserError(f"sample {keys[error.row]!r}: {error}") from error
         info = self.dataset.info
         text = tokens.padded_text(
             np.arange(len(keys)), tokens.positions(source, caption), info.context_length, info.pad_id
         )
-        return text, source, caption, keys
+        return text, self._union[part.stream][source], caption, keys
 
     def _pinned(self, text: torch.Tensor) -> torch.Tensor:
         beside_gpu = torch.cuda.is_available() and torch.utils.data.get_worker_info() is None
         return text.pin_memory() if beside_gpu else text
 
-    def _choose(
-        self,
-        samples: SampleBatch,
-        tokens: CaptionTokens,
-        hashes: NDArray[np.uint64],
-        epoch: int,
-        keys: list[str],
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        scores = None
-        if self.policy.within == "hcs":
-            scores = read_array(samples, "scores", np.float32).padded(tokens.lengths.shape[1], np.nan)
-        words = caption_words(hashes, seed=self.seed, epoch=epoch)
-        try:
-            return choose(self.policy, tokens.counts, scores, words)
-        except MissingCaptionError as error:
-            raise UserError(f"sample {keys[error.row]!r}: {error}") from error
-
-    def _decode_again(self, epoch: int, samples: SampleBatch, image: NDArray[Any]) -> NDArray[np.uint8]:
-        return self._decode(samples, self.boxes(epoch, samples), image)
+    def _decode_again(self, part: Part, samples: SampleBatch, image: NDArray[Any]) -> NDArray[np.uint8]:
+        return self._decode(part.stream, samples, self.boxes(part.epoch, samples), image)
 
     def _decode(
-        self, samples: SampleBatch, boxes: NDArray[np.int32], image: NDArray[Any]
+        self, stream: int, samples: SampleBatch, boxes: NDArray[np.int32], image: NDArray[Any]
     ) -> NDArray[np.uint8]:
         """Fill `image` [N, 3, S, S] from crops [N, 4]; return the status uint8 [N] of each sample."""
         status = train_batch(
@@ -257,7 +276,7 @@ class BatchMaker:
             boxes,
             image,
             self.pool,
-            limits=self.dataset.info.limits(),
+            limits=self.dataset.infos[stream].limits(),
             transform=self.image.transform,
             **self.image.native(),
         )

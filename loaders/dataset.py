@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from time import time_ns
 from typing import Any, cast
 
@@ -23,16 +22,17 @@ from engine.errors import UserError
 from engine.native import MdsShard, NativeError, SampleBatch, gather
 from loaders.barrier import patient_barrier
 from loaders.counters import Counters
-from loaders.fetch import DEFAULT_DEADLINE_S, Fetcher
+from loaders.fetch import DEFAULT_DEADLINE_S
 from loaders.free_number import number_taken_here
-from loaders.metadata import load_info
+from loaders.mix import Mix
 from loaders.order import NAME as ORDER_NAME
 from loaders.order import Order, default_canonical_nodes
 from loaders.readers import small_spanner
 from loaders.shards import DamagedShardError, ShardMaps, advice, mds_readers, open_verified, shard_path
 from loaders.share import Steps, WorkerShare
 from loaders.stream import BoundedStream
-from loaders.walk import Walk
+from loaders.streams import MixOptions, Place, Shared, merged, open_places, share_out
+from loaders.walk import Row, Walk
 
 # A damaged or vanished shard is fetched again this often before the run stops.
 MOST_REFETCHES = 3
@@ -42,13 +42,13 @@ MOST_REFETCHES = 3
 class OrderOptions:
     """Where the data set is and in which order it is walked (loaders/order.py).
 
-    `batch_size` is per rank. `num_canonical_nodes` is the number of lanes of the order; None takes it from
-    the size of the data set (without `shuffle`: one).
+    `places` is one data set, or the streams of a `mix`. `batch_size` is per rank. `num_canonical_nodes` is
+    the number of lanes of the order; None takes it from the size of the data set (without `shuffle`: one).
     """
 
-    local: str
+    places: Sequence[Place]
     batch_size: int
-    remote: str | None = None
+    mix: MixOptions | None = None
     shuffle: bool = True
     shuffle_seed: int = 0
     num_canonical_nodes: int | None = None
@@ -56,13 +56,27 @@ class OrderOptions:
     drop_last: bool = False
     deadline: float = DEFAULT_DEADLINE_S
 
+    def lanes(self, samples: int) -> int:
+        """Return the number of lanes for a data set of this size."""
+        return self.num_canonical_nodes or (default_canonical_nodes(samples) if self.shuffle else 1)
+
 
 class CaptionDataset(StreamingDataset):
-    """A data set of `engine.shard`, local or in any store that Streaming knows.
+    """Data sets of `engine.shard`, one or a mix of several, local or in any store that Streaming knows.
 
-    Iterating yields `(epoch, sample)` pairs, not samples: `read` then takes a whole batch of sample numbers
-    and returns views into the mapped shards, so that nothing is done per sample in Python. `get_item(i)` is
-    Streaming's own and returns one decoded sample as a dict.
+    Iterating yields rows `(step, epoch, sample)`, not samples: `read` then takes a whole batch of sample
+    numbers and returns views into the mapped shards, so that nothing is done per sample in Python.
+    `get_item(i)` is Streaming's own and returns one decoded sample as a dict. Samples of a mix are numbered
+    stream by stream.
+
+    Attributes:
+        infos: what each stream's dataset.json says.
+        info: of all of them; its `sources` are the union.
+        stream_names: as the recipe has them; a data set alone has the name "".
+        stream_ends: int64 [streams]: one more than the number of the last sample of each.
+        global_batch: samples of a step over all ranks.
+        steps_per_epoch: of the run.
+        length: samples of this rank in an epoch of the run.
     """
 
     def __init__(self, order: OrderOptions) -> None:
@@ -71,17 +85,19 @@ class CaptionDataset(StreamingDataset):
         Raises:
             UserError: when this is not a finished data set of `engine.shard`.
         """
-        remote = _distinct_remote(order.local, order.remote)
         self.counters = Counters()
-        self.fetcher = Fetcher(Path(order.local), remote, order.deadline, self.counters)
-        self.info = load_info(self.fetcher)
-        self.epoch = 0
+        places = order.places
+        self.fetchers, self.infos = open_places(places, order.deadline, self.counters)
+        self.info = merged(places, self.infos)
+        self.stream_names = tuple(place.name for place in places)
+        where = ", ".join(place.local for place in places)
         self.handed_out = False
         self._failure: BaseException | None = None
+        bounded = order.cache_limit is not None
         try:
             with small_spanner(), number_taken_here(), patient_barrier(), collector_paused():
                 super().__init__(
-                    streams=[BoundedStream(self.fetcher, order.cache_limit is not None)],
+                    streams=[BoundedStream(fetcher, bounded) for fetcher in self.fetchers],
                     batch_size=order.batch_size,
                     shuffle=order.shuffle,
                     shuffle_seed=order.shuffle_seed,
@@ -89,33 +105,52 @@ class CaptionDataset(StreamingDataset):
                     cache_limit=order.cache_limit,
                 )
         except (RuntimeError, ValueError, OSError) as error:
-            raise UserError(f"{order.local}: Streaming cannot open the data set: {error}") from error
-        self.readers = mds_readers(order.local, self.shards, self.info.has_scores)
+            raise UserError(f"{where}: Streaming cannot open the data set: {error}") from error
+        self.readers = [
+            reader
+            for number, place in enumerate(places)
+            for reader in mds_readers(
+                place.local, self.shards[self._shards_of(number)], self.infos[number].has_scores
+            )
+        ]
         self._maps = ShardMaps(self.readers, self.counters)
         self.shard_ends = np.cumsum(self.samples_per_shard)
+        self.stream_ends = np.cumsum(self.samples_per_stream)
         self._batching = order.batch_size, order.drop_last
-        if order.num_canonical_nodes is None:
-            self.num_canonical_nodes = default_canonical_nodes(self.num_samples) if order.shuffle else 1
-        self.length = self._steps(0, 0).per_rank(self.num_samples, self._parallel_rank_world.num_ranks)
+        ranks = self._parallel_rank_world.num_ranks
+        self.global_batch = ranks * order.batch_size
+        self._lanes = [order.lanes(samples) for samples in self.samples_per_stream.tolist()]
+        self._mix: Shared | None = None
+        positions = self.num_samples
+        if order.mix is not None:
+            sizes = self.samples_per_stream.tolist()
+            self._mix = share_out(order.mix, places, sizes, self.global_batch)
+            positions = self._mix.clock.steps_per_epoch * self.global_batch
+        # Of a mix it is of no matter, but Streaming would fill it in with the number of nodes.
+        self.num_canonical_nodes = self._lanes[0]
+        self.length = self._steps(0, 0).per_rank(positions, ranks)
+        self.steps_per_epoch = -(-self.length // order.batch_size)
+        self.orders()  # lanes that cannot be are refused here, not by a worker
 
-    def __getitem__(self, at: Any) -> tuple[int, int]:
-        """Return (epoch, sample number): what a batch needs to know of a sample before it is read."""
-        return self.epoch, int(at)
+    def __getitem__(self, at: Any) -> Row:
+        """Return what a batch needs to know of a sample before it is read: the row that was walked to."""
+        row: Row = at
+        return row
 
     def __iter__(self) -> Iterator[Any]:
-        """Walk this worker's samples of the epoch.
+        """Walk this worker's rows of the epoch.
 
         Raises:
             UserError: when a shard could not be had; Streaming itself would end the epoch early, without a
                 word.
         """
-        self.fetcher.stopped = False
+        self._stop_fetching(False)
         yield from super().__iter__()
         if self._event.is_set():
             raise UserError(f"a shard could not be fetched: {self._failure}") from self._failure
 
     def read(self, samples: NDArray[np.int64]) -> SampleBatch:
-        """Return views of samples [N] (numbers in index.json's order), fetching their shards if need be.
+        """Return views of samples [N] of one stream (their numbers), fetching their shards if need be.
 
         Raises:
             UserError: when a shard cannot be had undamaged.
@@ -135,7 +170,7 @@ class CaptionDataset(StreamingDataset):
 
     def stop(self) -> None:
         """Make an iteration that runs in another thread end soon."""
-        self.fetcher.stopped = True
+        self._stop_fetching(True)
         if hasattr(self, "_iterator"):
             self._iterator.non_blocking_exit()
 
@@ -166,12 +201,13 @@ class CaptionDataset(StreamingDataset):
 
     def _obtain(self, shard: int, blocking: bool = True, suspect: bool = False) -> None:
         """Make a shard be there, as the only process that does; a suspect one is looked at again first."""
-        reader, until = self.readers[shard], self.fetcher.until()
-        with self.fetcher.claim(reader.raw_data.basename, until if blocking else 0) as mine:
+        reader, stream = self.readers[shard], self._stream(shard)
+        fetcher, until = stream.fetcher, stream.fetcher.until()
+        with fetcher.claim(reader.raw_data.basename, until if blocking else 0) as mine:
             if not mine and blocking:
                 raise UserError(
                     f"{shard_path(reader)}: another process was still fetching it after "
-                    f"{self.fetcher.deadline_s:g} s (data.deadline)"
+                    f"{fetcher.deadline_s:g} s (data.deadline)"
                 )
             if not mine:
                 return
@@ -181,15 +217,22 @@ class CaptionDataset(StreamingDataset):
             there = os.path.exists(shard_path(reader))
             if not there and not known:
                 self._make_room(reader)
-            grown = self._stream.make_shard(reader, until)
+            grown = stream.make_shard(reader, until)
             with self._cache_lock():
                 self.cache_usage += reader.raw_data.bytes if there and not known else grown
                 self._shard_access_times[shard] = time_ns()
                 self._shard_states[shard] = _ShardState.LOCAL
 
-    @property
-    def _stream(self) -> BoundedStream:
-        return cast(BoundedStream, self.streams[0])
+    def _stream(self, shard: int) -> BoundedStream:
+        return cast(BoundedStream, self.streams[self.stream_per_shard[shard]])
+
+    def _shards_of(self, stream: int) -> slice:
+        begin = int(self.shard_offset_per_stream[stream])
+        return slice(begin, begin + int(self.shards_per_stream[stream]))
+
+    def _stop_fetching(self, stopped: bool) -> None:
+        for fetcher in self.fetchers:
+            fetcher.stopped = stopped
 
     def _make_room(self, reader: MDSReader) -> None:
         """Give up the shards that nobody has used for longest, until there is room for another."""
@@ -202,12 +245,13 @@ class CaptionDataset(StreamingDataset):
     @contextmanager
     def _cache_lock(self) -> Iterator[None]:
         """Hold Streaming's lock on the cache's bookkeeping; the kernel frees it when its holder is killed."""
+        deadline_s = self.fetchers[0].deadline_s
         try:
-            with FileLock(self._cache_filelock_path, timeout=self.fetcher.deadline_s):
+            with FileLock(self._cache_filelock_path, timeout=deadline_s):
                 yield
         except Timeout as error:
             raise UserError(
-                f"{error.lock_file}: held by another process for {self.fetcher.deadline_s:g} s "
+                f"{error.lock_file}: held by another process for {deadline_s:g} s "
                 "(data.deadline); end that process"
             ) from error
 
@@ -226,13 +270,13 @@ class CaptionDataset(StreamingDataset):
         state: dict[str, Any] = super().state_dict(num_samples, from_beginning)
         if from_beginning and num_samples == 0 and self.handed_out:
             state["epoch"] += 1
-        return {**state, "order": ORDER_NAME}
+        return {**state, "order": ORDER_NAME, "mix": self._fingerprint()}
 
     def load_state_dict(self, obj: dict[str, Any]) -> None:
         """Go on from a state.
 
         Raises:
-            UserError: when it lies within an epoch of another order, which cannot be continued.
+            UserError: when it lies within an epoch of another order or mix, which cannot be continued.
         """
         if obj["sample_in_epoch"] and obj.get("order") != ORDER_NAME:
             raise UserError(
@@ -240,20 +284,44 @@ class CaptionDataset(StreamingDataset):
                 f"{obj.get('order', 'of Streaming')!r}; this version walks in the order {ORDER_NAME!r}; go "
                 "on from a checkpoint between epochs, or load its weights alone (load_weights_only)"
             )
+        if obj["sample_in_epoch"] and obj.get("mix") != self._fingerprint():
+            raise UserError(
+                f"checkpoint: saved after {obj['sample_in_epoch']:,} samples of an epoch of another mix (its "
+                "order follows from its streams and their sizes, weights, ramp in steps, epoch_size and "
+                "global_train_batch_size); go on with the settings that it was saved with or from a "
+                "checkpoint between epochs, or load its weights alone (load_weights_only)"
+            )
         super().load_state_dict(obj)
 
+    def _fingerprint(self) -> str | None:
+        lanes = list(zip(self.samples_per_stream.tolist(), self._lanes, strict=True))
+        return None if self._mix is None else self._mix.fingerprint([*lanes, self.shuffle])
+
     def _resume_incr_epoch(self) -> tuple[int, int]:
-        """Note the epoch that Streaming settled on; it calls this in every worker, after a resume too."""
+        """Settle the epoch; Streaming calls this in every worker, after a resume too."""
         epoch, sample_in_epoch = super()._resume_incr_epoch()
-        self.epoch = int(epoch)
         # The node's leader has counted the epoch only now: a worker with nothing left in it comes back at
         # once, and would begin the same epoch again.
         self._shared_barrier(self._unique_worker_world.workers_per_node)
         return epoch, sample_in_epoch
 
-    def order(self) -> Order:
+    def order(self) -> Order | Mix:
         """Return the order of every epoch of this run, as a resume may have settled it."""
-        return Order(self.samples_per_shard, self.shuffle_seed, self.num_canonical_nodes or 1, self.shuffle)
+        return self.orders()[0] if self._mix is None else self._mix.order(self.orders())
+
+    def orders(self) -> list[Order]:
+        """Return the order of each stream's own samples."""
+        lanes = self._lanes if self._mix else [self.num_canonical_nodes or 1]
+        return [
+            # Streams of one size walked alike would meet the same partner at every step.
+            Order(
+                self.samples_per_shard[self._shards_of(number)],
+                self.shuffle_seed + (number << 32),
+                lanes[number],
+                self.shuffle,
+            )
+            for number in range(self.num_streams)
+        ]
 
     def _steps(self, epoch: int, begin: int) -> Steps:
         return Steps(epoch, begin, *self._batching)
@@ -272,8 +340,8 @@ class CaptionDataset(StreamingDataset):
     def _ready_thread(self, it: Any) -> None:
         self._walk(it).make_ready()
 
-    def _each_sample_id(self, it: Any) -> Iterator[int]:
-        return self._walk(it).samples()
+    def _each_sample_id(self, it: Any) -> Iterator[Row]:  # type: ignore[override]
+        return self._walk(it).rows()
 
     def _walk(self, state: Any) -> Walk:
         return Walk(state, self._event)
@@ -285,18 +353,19 @@ class CaptionDataset(StreamingDataset):
 
     def _map(self, shard: int) -> MdsShard:
         """Return a shard's map; one that is damaged or was given up meanwhile is had again, a few times."""
+        remote = self._stream(shard).fetcher.remote
         for attempt in range(1 + MOST_REFETCHES):
             try:
                 if shard not in self._maps:
                     self.prepare_shard(shard)
                 return self._maps.get(shard)
             except FileNotFoundError as error:
-                lost = self.fetcher.remote is None and self.readers[shard].compression is None
+                lost = remote is None and self.readers[shard].compression is None
                 if lost or attempt == MOST_REFETCHES:
                     raise UserError(f"shard {shard} is missing: {error}; {advice()}") from error
                 self._shard_states[shard] = _ShardState.REMOTE
             except DamagedShardError:
-                if self.fetcher.remote is None or attempt == MOST_REFETCHES:
+                if remote is None or attempt == MOST_REFETCHES:
                     raise
                 self._obtain(shard, suspect=True)
         raise AssertionError("the last attempt returns or raises")
@@ -326,10 +395,3 @@ def _gather(maps: list[MdsShard], which: NDArray[np.int32], index: NDArray[np.in
                     f"{shard.path}: changed after it was opened: {damage}; {advice()}"
                 ) from damage
         raise UserError(f"{len(maps)} shards could not be read: {error}; run again") from error
-
-
-def _distinct_remote(local: str, remote: str | None) -> str | None:
-    """Take a remote that is the local folder for none: its shards have no copy to replace a damaged one."""
-    if remote is not None and "://" not in remote and os.path.realpath(remote) == os.path.realpath(local):
-        return None
-    return remote or None

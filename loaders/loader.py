@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -16,11 +16,32 @@ from loaders.batches import CLIP_MEAN, CLIP_STD, Batch, BatchMaker, Care, ImageO
 from loaders.dataset import CaptionDataset, OrderOptions
 from loaders.fetch import DEFAULT_DEADLINE_S, check_deadline
 from loaders.metadata import DatasetInfo
-from loaders.policy import CaptionPolicy
+from loaders.policy import BoundPolicy, CaptionPolicy
 from loaders.prefetch import Prefetcher, map_in_order, stand_back
+from loaders.ramp import Ramp, check_weights
+from loaders.recipe.strict import SettingError
+from loaders.recipe.times import Clock
 from loaders.replacement import require_sample_hashes
 from loaders.stale_memory import remove_stale_shared_memory
+from loaders.streams import MixOptions, Place
 from loaders.worker_signals import heed_own_rank_only
+
+
+@dataclass(frozen=True)
+class StreamConfig:
+    """A data set of a mix.
+
+    Attributes:
+        local: its folder, or where `remote` is cached.
+        remote: any store that Streaming knows, or None.
+        weight: its share of every batch is this over the sum of all streams' weights.
+        policy: which caption of a sample is used; None: `data.policy`.
+    """
+
+    local: str
+    remote: str | None = None
+    weight: float = 1.0
+    policy: CaptionPolicy | None = None
 
 
 @dataclass(frozen=True)
@@ -28,10 +49,13 @@ class DataConfig:
     """Everything about training data.
 
     Attributes:
-        local: folder of the data set, or where `remote` is cached.
+        local: folder of the data set, or where `remote` is cached; none where there are `streams`.
         batch_size: samples per rank and step.
         remote: any store that Streaming knows (s3://, gs://, hf://, a folder, ...), or None.
-        policy: which caption of a sample is used.
+        streams: data sets to mix, by name, in place of `local` and `remote` (docs/loader.md, Mixes).
+        epoch_size: samples of an epoch of a mix; None: as many as its streams have together.
+        ramp: weights that those of the streams move to over the run, or None.
+        policy: which caption of a sample is used, unless its stream has a policy of its own.
         seed: of order, captions and crops.
         shuffle: whether to walk the samples in random order, another one each epoch.
         num_canonical_nodes: lanes of the order (docs/architecture.md); a multiple of the number of nodes lets
@@ -58,11 +82,15 @@ class DataConfig:
         drop_last: leave out a last batch that is not full; the contrastive loss wants full ones.
         tokenizer_fingerprint: of the tokenizer the model was built for; None accepts any.
         tokenizer_name: for the message when it is another one.
+        max_duration: of the run as a Composer time ("15ep"), for ramps; None where it has none.
     """
 
-    local: str
-    batch_size: int
+    local: str | None = None
+    batch_size: int = 0
     remote: str | None = None
+    streams: Mapping[str, StreamConfig] = field(default_factory=dict)
+    epoch_size: int | None = None
+    ramp: Ramp | None = None
     policy: CaptionPolicy = field(default_factory=CaptionPolicy)
     seed: int = 0
     shuffle: bool = True
@@ -86,9 +114,10 @@ class DataConfig:
     drop_last: bool = True
     tokenizer_fingerprint: str | None = None
     tokenizer_name: str | None = None
+    max_duration: str | None = None
 
     def __post_init__(self) -> None:
-        """Refuse numbers that cannot be.
+        """Refuse what cannot be.
 
         Raises:
             UserError: naming the field.
@@ -103,13 +132,44 @@ class DataConfig:
         if not 0 <= self.bad_samples <= 1:
             raise UserError(f"data.bad_samples: {self.bad_samples} given; expected a share from 0 to 1")
         self.image().check("data")
+        if self.streams:
+            self._check_mix()
+            return
+        if self.local is None:
+            raise UserError("data.local: missing; give the folder of a data set, or data.streams")
+        for name in ("epoch_size", "ramp"):
+            if getattr(self, name) is not None:
+                raise UserError(f"data.{name}: only for a mix (data.streams); leave it out for one data set")
+
+    def _check_mix(self) -> None:
+        for name in ("local", "remote"):
+            if getattr(self, name) is not None:
+                raise UserError(f"data.{name}: cannot be given beside data.streams, which have their own")
+        if not self.drop_last:
+            raise UserError("data.drop_last: false given; a mix has no end, every batch of it is full")
+        if self.epoch_size is not None and self.epoch_size < 1:
+            raise UserError(f"data.epoch_size: {self.epoch_size} given; expected at least 1")
+        try:
+            check_weights("weight", {name: stream.weight for name, stream in self.streams.items()})
+        except SettingError as error:
+            raise UserError(f"data.streams: {error}") from error
+
+    def places(self) -> tuple[Place, ...]:
+        """Return where the data sets are: one, or those of a mix."""
+        if self.local is not None:
+            return (Place(self.local, self.remote),)
+        return tuple(Place(stream.local, stream.remote, name) for name, stream in self.streams.items())
+
+    def _mix(self) -> MixOptions | None:
+        weights = tuple(stream.weight for stream in self.streams.values())
+        return MixOptions(weights, self.ramp, self.epoch_size, self.max_duration) if weights else None
 
     def order(self) -> OrderOptions:
         """Return the part that decides which samples come when."""
         return OrderOptions(
-            local=self.local,
-            remote=self.remote,
+            places=self.places(),
             batch_size=self.batch_size,
+            mix=self._mix(),
             shuffle=self.shuffle,
             shuffle_seed=self.seed,
             num_canonical_nodes=self.num_canonical_nodes,
@@ -206,13 +266,28 @@ def build_loader(config: DataConfig) -> CaptionLoader:
     """
     remove_stale_shared_memory()
     dataset = CaptionDataset(config.order())
-    check_tokenizer(config.local, dataset.info, config.tokenizer_fingerprint, config.tokenizer_name)
-    policy = config.policy.bind(dataset.info.sources, dataset.info.has_scores)
-    threads = config.threads or default_threads(config.num_workers)
+    for place, info in zip(config.places(), dataset.infos, strict=True):
+        check_tokenizer(place.local, info, config.tokenizer_fingerprint, config.tokenizer_name)
     if config.check_samples:
-        require_sample_hashes(config.local, dataset)
+        require_sample_hashes(dataset)
+    policies = _policies(config, dataset)
+    threads = config.threads or default_threads(config.num_workers)
     care = Care(config.bad_samples, config.check_samples)
-    return CaptionLoader(BatchMaker(dataset, policy, config.image(), config.seed, threads, care), config)
+    return CaptionLoader(BatchMaker(dataset, policies, config.image(), config.seed, threads, care), config)
+
+
+def _policies(config: DataConfig, dataset: CaptionDataset) -> list[BoundPolicy]:
+    """Bind the policy of each stream, in their order."""
+    clock = Clock(dataset.global_batch, dataset.steps_per_epoch, config.max_duration)
+    shared = config.policy, "data.policy"
+    own = [
+        shared if stream.policy is None else (stream.policy, f"data.streams.{name}.policy")
+        for name, stream in config.streams.items()
+    ]
+    return [
+        policy.bind(info.sources, info.has_scores, setting, clock)
+        for (policy, setting), info in zip(own or [shared], dataset.infos, strict=True)
+    ]
 
 
 def check_tokenizer(folder: str, info: DatasetInfo, fingerprint: str | None, name: str | None) -> None:

@@ -11,18 +11,30 @@ Three levels, each a function of seed and epoch alone (docs/decisions/0100-order
 from __future__ import annotations
 
 from collections import OrderedDict
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import UserError
-from loaders.lanes import RUN_SHARDS, Bucket, Lane, Line, permutation
+from loaders.lanes import RUN_SHARDS, WINDOW, Bucket, Lane, Line, permutation
 
 NAME = "windows-1"
 """Stands in checkpoints: a change of the order must change it."""
 MOST_LANES = 64
 LANE = 1 << 16
 """Samples that a lane has at least, where the number of lanes is not given."""
+
+
+class Rows(NamedTuple):
+    """Samples in an order: their numbers int64 [N], and the epoch that each is drawn in, int64 [N]."""
+
+    samples: NDArray[np.int64]
+    epochs: NDArray[np.int64]
+
+    def part(self, begin: int, end: int) -> Rows:
+        """Return rows begin to end."""
+        return Rows(self.samples[begin:end], self.epochs[begin:end])
 
 
 def default_canonical_nodes(samples: int) -> int:
@@ -36,6 +48,9 @@ def default_canonical_nodes(samples: int) -> int:
 
 class Order:
     """Which sample (its number in index.json's order) stands at which position of which epoch."""
+
+    span = WINDOW
+    """Positions to be computed at a time: sorting a window costs the same for a part of it."""
 
     def __init__(
         self, samples_per_shard: NDArray[np.int64], seed: int, canonical_nodes: int, shuffle: bool = True
@@ -83,6 +98,10 @@ class Order:
             here = np.flatnonzero(lane_of == number)
             found[here] = self._in_lane(number, positions[here] // self.canonical_nodes)
         return found
+
+    def rows(self, epoch: int, positions: NDArray[np.int64]) -> Rows:
+        """Return what stands at ascending positions [N] of an epoch."""
+        return Rows(self.at(epoch, positions), np.full(len(positions), epoch))
 
     def position(self, epoch: int, sample: int) -> int:
         """Return at which position of an epoch a sample stands.

@@ -13,20 +13,25 @@ A policy is plain YAML (`data.policy` in a recipe). The rows of the papers' abla
     policy: {weights: {alttext: 1, vecap: 3}}                      # any ratio, here 25 % to 75 %
     policy: {weights: {alttext: 1, rewrite/a: 1, rewrite/b: 1}}    # LaCLIP: K rewrites, a source each
     policy: {weights: {alttext: 1, rewrite: 4}}                    # LaCLIP: the K = 4 rewrites in one source
+
+Weights may move over a run: all AltText at first, a fifth of it from 90 % of the run on:
+
+    policy: {weights: {alttext: 1}, ramp: {to: {alttext: 1, vecap: 4}, begin: 0.1dur, end: 0.9dur}}
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import UserError
 from engine.nearest import nearest
+from loaders.ramp import Names, Ramp, Weights, bind_ramp, check_weights
+from loaders.recipe.strict import SettingError
+from loaders.recipe.times import Clock
 
 UNIFORM = "uniform"
 WITHIN_RULES = ("random", "first", "hcs")
@@ -54,70 +59,92 @@ class CaptionPolicy:
         missing: what to do when a sample has no caption in a source. `renormalise`: share that source's
             weight among the others; `error`: stop; the name of a source: take that one whenever the drawn one
             is empty.
+        ramp: other weights that these move to over the run, or None.
     """
 
     weights: Mapping[str, float] | str = UNIFORM
     within: str = "random"
     missing: str = "renormalise"
+    ramp: Ramp | None = None
 
     def __post_init__(self) -> None:
         """Refuse what no dataset could satisfy.
 
         Raises:
-            UserError: for a rule or weight that means nothing.
+            SettingError: for a rule or weight that means nothing.
         """
         if self.within not in WITHIN_RULES:
-            raise UserError(
-                f"data.policy.within: {self.within!r} given; expected one of {', '.join(WITHIN_RULES)}"
-                + nearest(self.within, WITHIN_RULES)
+            raise SettingError(
+                "within",
+                f"{self.within!r} given; expected one of {', '.join(WITHIN_RULES)}"
+                + nearest(self.within, WITHIN_RULES),
             )
-        if isinstance(self.weights, str):
-            if self.weights != UNIFORM:
-                raise UserError(
-                    f"data.policy.weights: {self.weights!r} given; expected `uniform` or a weight per "
-                    "source, such as {alttext: 1, vecap: 1}"
-                )
-            return
-        for source, weight in self.weights.items():
-            _check_weight(source, weight)
-        if not any(self.weights.values()):
-            raise UserError("data.policy.weights: every weight is 0; give one source a positive weight")
+        if not isinstance(self.weights, str):
+            check_weights("weights", self.weights)
+        elif self.weights != UNIFORM:
+            raise SettingError(
+                "weights",
+                f"{self.weights!r} given; expected `uniform` or a weight per "
+                "source, such as {alttext: 1, vecap: 1}",
+            )
 
-    def bind(self, sources: Sequence[str], has_scores: bool) -> BoundPolicy:
-        """Resolve names into the dataset's source numbers.
+    def bind(
+        self,
+        sources: Sequence[str],
+        has_scores: bool,
+        setting: str = "data.policy",
+        clock: Clock | None = None,
+    ) -> BoundPolicy:
+        """Resolve names into the dataset's source numbers, and a ramp's times into steps.
 
         Args:
             sources: dataset.json's `sources`, in order.
             has_scores: whether the dataset stores CLIP scores.
+            setting: where the policy stands in the recipe.
+            clock: of the run, for a ramp.
 
         Raises:
-            UserError: for a source the dataset does not have, or `hcs` without scores.
+            UserError: for a source the dataset does not have, `hcs` without scores, or a ramp that this run
+                cannot follow.
         """
-        weights = self.weights
-        for name in () if isinstance(weights, str) else weights:
-            _check_source(f"data.policy.weights.{name}", name, sources)
+        names = Names("source", "this dataset", tuple(sources))
+        weights = (1.0,) * len(sources)
+        if not isinstance(self.weights, str):
+            weights = names.weights(f"{setting}.weights", self.weights)
+        moving = bind_ramp(weights, self.ramp, names, clock, f"{setting}.ramp")
         fallback = None
         if self.missing not in MISSING_RULES:
-            _check_source(f"data.policy.missing ({self.missing})", self.missing, sources, MISSING_RULES)
-            fallback = list(sources).index(self.missing)
+            names.check(f"{setting}.missing ({self.missing})", self.missing, MISSING_RULES)
+            fallback = names.known.index(self.missing)
         if self.within == "hcs" and not has_scores:
             raise UserError(
-                "data.policy.within: hcs needs CLIP scores and this dataset has none; make them with "
+                f"{setting}.within: hcs needs CLIP scores and this dataset has none; make them with "
                 "python -m engine.score and shard again with --captions LEDGER, or use within: random"
             )
-        values = [1.0 if isinstance(weights, str) else float(weights.get(name, 0.0)) for name in sources]
-        return BoundPolicy(tuple(sources), tuple(values), self.within, self.missing == "error", fallback)
+        return BoundPolicy(
+            names.known, weights, self.within, self.missing == "error", fallback, setting, moving
+        )
 
 
 @dataclass(frozen=True)
 class BoundPolicy:
-    """A policy with names resolved to source numbers (see `CaptionPolicy.bind`)."""
+    """A policy with names resolved to source numbers (see `CaptionPolicy.bind`).
+
+    `weights` are those of the step that `at` was asked for; `moving` are those of every step.
+    """
 
     sources: tuple[str, ...]
     weights: tuple[float, ...]
     within: str
     strict: bool
     fallback: int | None
+    setting: str
+    moving: Weights
+
+    def at(self, step: int) -> BoundPolicy:
+        """Return the policy as it is at a step of the run."""
+        weights = self.moving.at(step)
+        return self if weights == self.weights else replace(self, weights=weights)
 
 
 def choose(
@@ -193,22 +220,5 @@ def _refuse(policy: BoundPolicy, rows: NDArray[np.bool_], advice: str) -> None:
         wanted = ", ".join(n for n, w in zip(policy.sources, policy.weights, strict=True) if w > 0)
         raise MissingCaptionError(
             int(rows.argmax()),
-            f"no caption in a source that data.policy.weights asks for ({wanted}); {advice}",
-        )
-
-
-def _check_weight(source: str, weight: Any) -> None:
-    number = isinstance(weight, (int, float)) and not isinstance(weight, bool)
-    if not number or not math.isfinite(weight) or weight < 0:
-        raise UserError(
-            f"data.policy.weights.{source}: {weight!r} given; expected a finite number of at least 0"
-        )
-
-
-def _check_source(where: str, name: str, sources: Sequence[str], also: Sequence[str] = ()) -> None:
-    if name not in sources:
-        rules = f", or one of the rules {', '.join(also)}" if also else ""
-        raise UserError(
-            f"{where}: unknown source; this dataset has {', '.join(sources)}{rules}"
-            + nearest(name, [*sources, *also])
+            f"no caption in a source that {policy.setting}.weights asks for ({wanted}); {advice}",
         )

@@ -120,15 +120,17 @@ def wrong_hashes(samples: SampleBatch) -> NDArray[np.bool_]:
     return wrong
 
 
-def require_sample_hashes(folder: str, dataset: CaptionDataset) -> None:
+def require_sample_hashes(dataset: CaptionDataset) -> None:
     """Refuse to check what is not there.
 
     Raises:
         UserError: when a shard has no hashes of its samples.
     """
-    layouts = {tuple(zip(r.column_names, r.column_encodings, strict=True)) for r in dataset.readers}
-    if not all((SAMPLE_HASH, "uint64") in layout for layout in layouts):
+    # The readers of a layout share its lists (loaders/readers.py).
+    for reader in {id(reader.column_names): reader for reader in dataset.readers}.values():
+        if (SAMPLE_HASH, "uint64") in zip(reader.column_names, reader.column_encodings, strict=True):
+            continue
         raise UserError(
-            f"data.check_samples: {folder} has no column {SAMPLE_HASH} (uint64); leave the option out, or "
-            "shard the data again with python -m engine.shard"
+            f"data.check_samples: {reader.dirname} has no column {SAMPLE_HASH} (uint64); leave the option "
+            "out, or shard the data again with python -m engine.shard"
         )

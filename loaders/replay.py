@@ -91,13 +91,15 @@ def _line(sight: Seen | LeftOut, options: argparse.Namespace) -> str:
     from loaders.replayer import LeftOut
     from loaders.share import rank_of_slot
 
+    stream = f"stream {sight.stream} " if sight.stream else ""
     if isinstance(sight, LeftOut):
-        return f"epoch {sight.epoch}: not seen (behind the epoch's last whole batch, or the run's end)"
+        why = "the run's end" if sight.stream else "the epoch's last whole batch, or the run's end"
+        return f"{stream}epoch {sight.epoch}: not seen (behind {why})"
     rank = f" rank {rank_of_slot(sight.slot, options.ranks, options.nodes)}" if options.ranks > 1 else ""
     instead = f" (in place of {sight.instead_of})" if sight.instead_of is not None else ""
     box = ",".join(map(str, sight.box))
     return (
-        f"step {sight.step} epoch {sight.epoch} slot {sight.slot}{rank}  {sight.key}{instead}  "
+        f"step {sight.step} {stream}epoch {sight.epoch} slot {sight.slot}{rank}  {sight.key}{instead}  "
         f"box {box} of {sight.size[0]}x{sight.size[1]}  pixels {xxh3_64(sight.image.tobytes()):016x}  "
         f"{sight.source}[{sight.number}]: {sight.caption}"
     )
@@ -108,7 +110,7 @@ def _write(path: Path, title: str, replayer: Replayer, seen: Sequence[Seen]) -> 
 
     config = replayer.config
     lines = [
-        f"{config.local} · seed {config.seed} · global batch {replayer.batch} · {len(seen)} shown",
+        f"{replayer.where} · seed {config.seed} · global batch {replayer.batch} · {len(seen)} shown",
         "Pixels are those that the model got, before normalisation.",
     ]
     path.write_text(page(title, lines, seen, replayer.sources), encoding="utf-8")

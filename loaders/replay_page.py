@@ -53,6 +53,7 @@ def page(title: str, lines: Sequence[str], seen: Sequence[Seen], sources: Sequen
 
 def _card(sample: Seen, colour: str) -> str:
     left, top, width, height = sample.box
+    stream = f"{html.escape(sample.stream)} " if sample.stream else ""
     instead = ""
     if sample.instead_of is not None:
         instead = f'<br><span class="bad">in place of <code>{html.escape(sample.instead_of)}</code></span>'
@@ -62,7 +63,7 @@ def _card(sample: Seen, colour: str) -> str:
         "</span>"
         f'<p class="caption">{html.escape(sample.caption)}</p>'
         f'<p class="facts"><code>{html.escape(sample.key)}</code>{instead}<br>'
-        f"step {sample.step} · epoch {sample.epoch} · slot {sample.slot}<br>"
+        f"step {sample.step} · {stream}epoch {sample.epoch} · slot {sample.slot}<br>"
         f"crop {width} x {height} at ({left}, {top}) of {sample.size[0]} x {sample.size[1]}</p>"
         "</figcaption></figure>"
     )

@@ -30,6 +30,7 @@ from loaders.captions import CaptionTokens
 from loaders.dataset import CaptionDataset, OrderOptions
 from loaders.fetch import DEFAULT_DEADLINE_S, check_deadline
 from loaders.loader import check_tokenizer
+from loaders.streams import Place
 
 
 class RetrievalBatch(TypedDict):
@@ -157,9 +158,8 @@ def build_retrieval_loader(config: RetrievalConfig) -> RetrievalLoader:
         UserError: when the data set is not one, lacks a source, or has another tokenizer.
     """
     order = OrderOptions(
-        config.local,
+        [Place(config.local, config.remote)],
         config.batch_size,
-        config.remote,
         shuffle=False,
         num_canonical_nodes=1,
         deadline=config.deadline,

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
 
 import numpy as np
-from numpy.typing import NDArray
 from streaming.base.world import World
 
-from loaders.lanes import WINDOW
-from loaders.order import Order
+from loaders.mix import Mix
+from loaders.order import Order, Rows
 
-# Positions of the epoch that a piece spans: sorting a window costs the same for a part of it.
-SPAN = WINDOW
 # Streaming's download thread runs ahead of the reading one by 8 batches.
 LEAST_BATCHES = 16
 MOST_PIECES = 3
@@ -40,6 +37,12 @@ class Steps:
             return left // (ranks * self.batch_size) * self.batch_size
         return -(-left // ranks)
 
+    def number(self, batch: int, samples: int, ranks: int) -> int:
+        """Return the step of the run in which a rank takes its batch number `batch` of this iteration."""
+        whole = replace(self, begin=0).per_rank(samples, ranks)
+        per_epoch = -(-whole // self.batch_size)
+        return self.epoch * per_epoch + self.begin // (ranks * self.batch_size) + batch
+
 
 class WorkerShare:
     """The samples of one worker, in order, batch by batch.
@@ -48,7 +51,7 @@ class WorkerShare:
     Streaming: a node reads few lanes of the order, so few shards. Batches of a rank go round its workers.
     """
 
-    def __init__(self, order: Order, steps: Steps, world: World) -> None:
+    def __init__(self, order: Order | Mix, steps: Steps, world: World) -> None:
         """Compute nothing yet."""
         self._order, self._steps, self._world = order, steps, world
         self._first = steps.begin + world.node + world.num_nodes * world.rank_of_node
@@ -58,17 +61,17 @@ class WorkerShare:
         whole, rest = divmod(per_rank, size)
         own = len(range(world.worker_of_rank, whole, workers))
         self._length = own * size + (rest if whole % workers == world.worker_of_rank else 0)
-        batches = max(LEAST_BATCHES, SPAN // (world.num_ranks * workers * size))
+        batches = max(LEAST_BATCHES, order.span // (world.num_ranks * workers * size))
         self._piece = batches * size
-        self._pieces: OrderedDict[int, NDArray[np.int64]] = OrderedDict()
+        self._pieces: OrderedDict[int, Rows] = OrderedDict()
         self._lock = Lock()
 
     def __len__(self) -> int:
         """Return the number of samples."""
         return self._length
 
-    def batch(self, number: int) -> NDArray[np.int64]:
-        """Return the samples of a batch of this worker, int64 [batch_size], the last one's may be fewer.
+    def batch(self, number: int) -> Rows:
+        """Return a batch of this worker, [batch_size] rows, the last one's may be fewer.
 
         Two threads ask, a little apart.
         """
@@ -79,9 +82,15 @@ class WorkerShare:
                 self._pieces[piece] = self._compute(begin, min(self._length, begin + self._piece))
                 if len(self._pieces) > MOST_PIECES:
                     self._pieces.popitem(last=False)
-            return self._pieces[piece][inside : inside + self.batch_size]
+            return self._pieces[piece].part(inside, inside + self.batch_size)
 
-    def _compute(self, begin: int, end: int) -> NDArray[np.int64]:
+    def step(self, number: int) -> int:
+        """Return the step of the run that a batch of this worker belongs to."""
+        world = self._world
+        batch = number * world.workers_per_rank + world.worker_of_rank
+        return self._steps.number(batch, len(self._order), world.num_ranks)
+
+    def _compute(self, begin: int, end: int) -> Rows:
         size, world = self._steps.batch_size, self._world
         own = np.arange(begin, end)
         batch = own // size * world.workers_per_rank + world.worker_of_rank
@@ -89,7 +98,8 @@ class WorkerShare:
         inside = int(np.searchsorted(positions, len(self._order)))
         epoch = self._steps.epoch
         parts = positions[:inside], positions[inside:] % max(1, len(self._order))
-        return np.concatenate([self._order.at(epoch, part) for part in parts])
+        first, again = (self._order.rows(epoch, part) for part in parts)
+        return Rows(*map(np.concatenate, zip(first, again, strict=True)))
 
 
 def rank_of_slot(slot: int, ranks: int, nodes: int) -> int:

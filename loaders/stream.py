@@ -47,9 +47,10 @@ class BoundedStream(Stream):
     def get_index_size(self) -> int:
         """Return what Streaming starts to count the cache's bytes from.
 
-        Where shards are found only when wanted it counts from far above, since it stops at a negative count.
+        Where shards are found only when wanted it counts from far above, since it stops at a negative count;
+        from there for each stream of a mix.
         """
-        return int(super().get_index_size()) if self._bounded else 1 << 62
+        return int(super().get_index_size()) if self._bounded else 1 << 54
 
     def get_shards(self, world: World, allow_unsafe_types: bool) -> list[Reader]:
         """Return the readers of all shards, with index.json fetched first if only the remote has it.

@@ -7,6 +7,7 @@ time of decoding.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import repeat
 from threading import Event
 from time import sleep
 from typing import Any
@@ -14,6 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from streaming.base.constant import TICK
+
+Row = tuple[int, int, int]
+"""A sample before it is read: step of the run, epoch that its caption and crop are drawn in, its number."""
 
 
 class Walk:
@@ -33,9 +37,9 @@ class Walk:
             if state.prepare_index - state.yield_index > ahead:
                 sleep(TICK)
                 continue
-            batch = self._share.batch(state.prepare_index // self._share.batch_size)
-            ask_for(batch)
-            state.prepare_index += len(batch)
+            samples = self._share.batch(state.prepare_index // self._share.batch_size).samples
+            ask_for(samples)
+            state.prepare_index += len(samples)
         state.on_exit()
 
     def make_ready(self) -> None:
@@ -51,16 +55,17 @@ class Walk:
                 sleep(TICK)
         state.on_exit()
 
-    def samples(self) -> Iterator[int]:
-        """Yield the samples that are ready, one by one."""
+    def rows(self) -> Iterator[Row]:
+        """Yield what is ready, sample by sample."""
         state = self._state
         while state.yield_index < state.total and self._goes_on():
             if state.yield_index >= state.ready_index:
                 sleep(TICK)
                 continue
-            batch = self._share.batch(state.yield_index // self._share.batch_size)
-            yield from batch.tolist()
-            state.yield_index += len(batch)
+            number = state.yield_index // self._share.batch_size
+            samples, epochs = self._share.batch(number)
+            yield from zip(repeat(self._share.step(number)), epochs.tolist(), samples.tolist())
+            state.yield_index += len(samples)
         state.on_exit()
 
     def _goes_on(self) -> bool:

@@ -241,7 +241,7 @@ def _loggers(config: TrainConfig, folder: Path | None) -> list[LoggerDestination
 
 
 def _card(config: TrainConfig) -> checkpoints.ModelCard:
-    tokenizer = checkpoints.read_tokenizer(config.data.local)
+    tokenizer = checkpoints.read_tokenizer(config.data.places()[0].local)
     architecture = resolve_architecture(config.model, tokenizer, config.loss.name)
     return checkpoints.ModelCard(architecture, tokenizer, Normalisation(config.data.mean, config.data.std))
 

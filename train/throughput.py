@@ -24,6 +24,7 @@ class Throughput(Callback):
     Over the steps since the last log:
         throughput/samples_per_sec: images a second; throughput/data_wait_fraction: share of the time in which
         the training step waited for data, mean of the ranks; captions/SOURCE: share of the captions drawn;
+        streams/NAME: share of the samples of a mix's stream;
         data/STAGE_ms: milliseconds for a rank's batch in a stage (fetch: waiting for shards, verifying,
         mapping; gather: views of samples; captions: choosing; decode: decoding, cropping, resizing). Stages
         run ahead of the training step: they cost it nothing as long as it does not wait.
@@ -36,7 +37,7 @@ class Throughput(Callback):
         """Logs each `interval` steps."""
         self.interval, self.plan = interval, plan
         self.counters = loader.dataset.counters
-        self.sources = loader.dataset.info.sources
+        self.sources, self.streams = loader.dataset.info.sources, loader.dataset.stream_names
         self._restart()
 
     def _restart(self) -> None:
@@ -44,6 +45,7 @@ class Throughput(Callback):
         self.waited, self.steps = 0.0, 0
         self.counted = self.counters.total()
         self.drawn = torch.zeros(len(self.sources), dtype=torch.int64)
+        self.mixed = torch.zeros(len(self.streams), dtype=torch.int64)
 
     def fit_start(self, state: State, logger: Logger) -> None:
         """Starts the clock."""
@@ -58,9 +60,9 @@ class Throughput(Callback):
         self.waited += time.perf_counter() - self.waiting_since
 
     def after_train_batch(self, state: State, logger: Logger) -> None:
-        """Counts the sources that this rank's batch drew."""
-        drawn = state.batch["caption_source"].cpu()
-        self.drawn += torch.bincount(drawn, minlength=len(self.sources))
+        """Counts the sources and the streams that this rank's batch drew."""
+        for counts, column in ((self.drawn, "caption_source"), (self.mixed, "stream")):
+            counts += torch.bincount(state.batch[column].cpu(), minlength=len(counts))
 
     def batch_end(self, state: State, logger: Logger) -> None:
         """Logs and starts the next interval."""
@@ -74,18 +76,21 @@ class Throughput(Callback):
             **{f"since/{name}": value for name, value in asdict(total - self.counted).items()},
             **{f"total/{name}": value for name, value in asdict(total).items()},
             **{f"captions/{name}": int(n) for name, n in zip(self.sources, self.drawn, strict=True)},
+            **{f"streams/{name}": int(n) for name, n in zip(self.streams, self.mixed, strict=True)},
         }
         logger.log_metrics(self._metrics(_sum_over_ranks(ranks, state), elapsed))
         self._restart()
 
     def _metrics(self, ranks: dict[str, float], elapsed: float) -> dict[str, float]:
-        drawn = {name: ranks[f"captions/{name}"] for name in self.sources}
+        drawn = _shares({f"captions/{name}": ranks[f"captions/{name}"] for name in self.sources})
+        mixed = _shares({f"streams/{name}": ranks[f"streams/{name}"] for name in self.streams})
         total = ReadCounts(**{name: int(ranks[f"total/{name}"]) for name in asdict(ReadCounts())})
         batches = ranks["since/samples"] * dist.get_world_size() / self.plan.global_batch
         return {
             "throughput/samples_per_sec": self.steps * self.plan.global_batch / elapsed,
             "throughput/data_wait_fraction": ranks["waited"] / dist.get_world_size(),
-            **{f"captions/{name}": count / max(1, sum(drawn.values())) for name, count in drawn.items()},
+            **drawn,
+            **(mixed if len(mixed) > 1 else {}),
             **{f"data/{name}_ms": ranks[f"since/{name}_us"] / 1000 / max(1, batches) for name in STAGES},
             "data/bytes_read": total.bytes_read,
             "data/bytes_fetched": total.bytes_fetched,
@@ -93,6 +98,10 @@ class Throughput(Callback):
             "data/cache_hits": total.cache_hits,
             "data/shards_fetched": total.shards_fetched,
         }
+
+
+def _shares(counts: dict[str, float]) -> dict[str, float]:
+    return {name: count / max(1, sum(counts.values())) for name, count in counts.items()}
 
 
 def _sum_over_ranks(values: dict[str, float], state: State) -> dict[str, float]:

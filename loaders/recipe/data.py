@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,29 +18,20 @@ DERIVED = {
     "image_size": "the model's image_size",
     "tokenizer_fingerprint": "nothing: the model is fitted to the data set's tokenizer",
     "tokenizer_name": "nothing: the model is fitted to the data set's tokenizer",
+    "max_duration": "max_duration",
     "shuffle_algo": "nothing: there is one order (docs/architecture.md, Order of an epoch)",
 }
 
 
-@dataclass(frozen=True)
-class DataRecipe:
-    """What a run sees.
-
-    Attributes:
-        data: with the global batch as `batch_size`, as one rank alone would have it.
-        max_duration: a Composer time ("15ep"), or None where the recipe has none.
-    """
-
-    data: DataConfig
-    max_duration: str | None
-
-
-def read_data_recipe(path: str | Path, words: Sequence[str] = ()) -> DataRecipe:
+def read_data_recipe(path: str | Path, words: Sequence[str] = ()) -> DataConfig:
     """Read the data's part of a recipe; the rest is not looked at.
 
     Args:
         path: a YAML file as train/run.py takes it, such as config.yaml in a run's folder.
         words: overrides such as `data.seed=3`.
+
+    Returns:
+        What one rank alone would read: its `batch_size` is the global batch.
 
     Raises:
         UserError: for a recipe without data, a batch or a model, or a setting of data that does not fit.
@@ -49,9 +39,7 @@ def read_data_recipe(path: str | Path, words: Sequence[str] = ()) -> DataRecipe:
     values = apply_overrides(read_yaml(path), words)
     if not isinstance(values.get("data"), Mapping):
         raise UserError(f"{path}: no section data; expected a recipe of train/run.py")
-    section = data_section(values, 1, image_side(values.get("model")))
-    duration = values.get("max_duration")
-    return DataRecipe(build(DataConfig, section, "data"), None if duration is None else str(duration))
+    return build(DataConfig, data_section(values, 1, image_side(values.get("model"))), "data")
 
 
 def data_section(values: Mapping[str, Any], world_size: int, image_size: int) -> dict[str, Any]:
@@ -61,7 +49,13 @@ def data_section(values: Mapping[str, Any], world_size: int, image_size: int) ->
         UserError: when the global batch does not divide among `world_size` ranks.
     """
     own = {"seed": values.get("seed", SEED), **values["data"]}
-    return {**own, "batch_size": rank_batch(values, world_size), "image_size": image_size}
+    duration = values.get("max_duration")
+    return {
+        **own,
+        "batch_size": rank_batch(values, world_size),
+        "image_size": image_size,
+        "max_duration": None if duration is None else str(duration),
+    }
 
 
 def rank_batch(values: Mapping[str, Any], world_size: int) -> int:

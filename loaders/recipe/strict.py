@@ -22,6 +22,14 @@ NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 SCALARS = (bool, int, float, str)
 
 
+class SettingError(UserError):
+    """A field's value that cannot be, from a dataclass that does not know where it stands; `build` does."""
+
+    def __init__(self, field: str, message: str) -> None:
+        """Take the field, as a path from the dataclass on."""
+        super().__init__(f"{field}: {message}")
+
+
 def build(cls: type[T], values: object, path: str = "") -> T:
     """Turns a mapping into the dataclass `cls`.
 
@@ -50,6 +58,8 @@ def build(cls: type[T], values: object, path: str = "") -> T:
             raise UserError(f"{_join(path, name)}: missing; expected {describe(hints[name])}")
     try:
         return cls(**given)
+    except SettingError as error:
+        raise UserError(_join(path, str(error))) from error
     except (ValueError, TypeError) as error:
         raise UserError(f"{path or 'config'}: {error}") from error
 

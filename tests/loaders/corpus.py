@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ FINGERPRINT = "a" * 64
 
 @dataclass(frozen=True)
 class Sample:
-    """What a test knows of a sample: the JPEG, and per source the ids of each caption."""
+    """What a test knows of a sample: the JPEG, per source the ids of each caption, scores in that order."""
 
     key: str
     image: bytes
@@ -53,6 +54,7 @@ def write_dataset(
     shards: int = 4,
     with_scores: bool = True,
     compression: str | None = None,
+    sources: Sequence[str] = SOURCES,
 ) -> Path:
     """Write `samples` as one sub-folder per work unit, then the merged index and dataset.json."""
     columns = columns_of(with_scores)
@@ -62,20 +64,20 @@ def write_dataset(
         name = f"{unit:05d}"
         with MDSWriter(out=str(folder / name), **settings) as writer:
             for i in part:
-                writer.write({k: v for k, v in row(samples[i]).items() if k in columns})
+                writer.write({k: v for k, v in row(samples[i], sources).items() if k in columns})
         for shard in json.loads((folder / name / "index.json").read_text())["shards"]:
             for file in (shard["raw_data"], shard["zip_data"] or {"basename": ""}):
                 file["basename"] = f"{name}/{file['basename']}"
             index.append(shard)
         (folder / name / "index.json").unlink()
     (folder / "index.json").write_text(json.dumps({"version": 2, "shards": index}, sort_keys=True))
-    (folder / "dataset.json").write_text(json.dumps(description(len(samples), with_scores)))
+    (folder / "dataset.json").write_text(json.dumps(description(len(samples), with_scores, sources)))
     return folder
 
 
-def row(sample: Sample) -> dict[str, Any]:
+def row(sample: Sample, sources: Sequence[str] = SOURCES) -> dict[str, Any]:
     """Return a sample as the columns of docs/architecture.md (hashes are of no matter to a loader)."""
-    captions = [ids for source in SOURCES for ids in sample.captions[source]]
+    captions = [ids for source in sources for ids in sample.captions[source]]
     with Image.open(io.BytesIO(sample.image)) as image:
         width, height = image.size
     return {
@@ -84,8 +86,8 @@ def row(sample: Sample) -> dict[str, Any]:
         "width": width,
         "height": height,
         "content_hash": "0" * 32,
-        "captions": {source: [str(ids) for ids in sample.captions[source]] for source in SOURCES},
-        "caption_counts": np.array([len(sample.captions[s]) for s in SOURCES], np.uint16),
+        "captions": {source: [str(ids) for ids in sample.captions[source]] for source in sources},
+        "caption_counts": np.array([len(sample.captions[s]) for s in sources], np.uint16),
         "token_lengths": np.array([len(ids) for ids in captions], np.uint16),
         "tokens": np.array([token for ids in captions for token in ids], np.uint16),
         "scores": np.array(sample.scores, np.float32),
@@ -93,12 +95,12 @@ def row(sample: Sample) -> dict[str, Any]:
     }
 
 
-def description(count: int, with_scores: bool) -> dict[str, Any]:
+def description(count: int, with_scores: bool, sources: Sequence[str] = SOURCES) -> dict[str, Any]:
     """Return the part of dataset.json that loaders read."""
     tokenizer = {"name": "clip", "fingerprint": FINGERPRINT, "context_length": CONTEXT, "pad_id": 0}
     return {
         "format": "veclip-engine/1",
-        "sources": list(SOURCES),
+        "sources": list(sources),
         "tokenizer": tokenizer,
         "has_scores": with_scores,
         "samples": count,

@@ -14,6 +14,7 @@ from engine.errors import UserError
 from loaders.dataset import CaptionDataset, OrderOptions
 from loaders.readers import read_readers
 from loaders.shards import DamagedShardError, open_verified, shard_path
+from loaders.streams import Place
 from tests.loaders.corpus import Sample, write_dataset
 
 FLIPS = 400
@@ -80,7 +81,7 @@ def test_an_index_that_lies_is_refused_before_anything_is_written(
     (folder / "index.json").write_text(json.dumps(index))
     cache = tmp_path / "cache"
     with pytest.raises(UserError, match=r"index\.json"):
-        CaptionDataset(OrderOptions(str(cache), 8, remote=str(folder)))
+        CaptionDataset(OrderOptions([Place(str(cache), str(folder))], 8))
     assert sorted(p.name for p in cache.iterdir()) == [".fetch", "dataset.json", "index.json"]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["cache", "data"]
 
@@ -91,7 +92,7 @@ def test_an_index_that_lies_is_refused_before_anything_is_written(
 def test_an_index_that_is_none_is_refused(folder: Path, text: str) -> None:
     (folder / "index.json").write_text(text)
     with pytest.raises(UserError, match=r"index\.json"):
-        CaptionDataset(OrderOptions(str(folder), 8))
+        CaptionDataset(OrderOptions([Place(str(folder))], 8))
 
 
 def test_a_shard_without_a_known_hash_is_refused(folder: Path) -> None:
@@ -99,4 +100,4 @@ def test_a_shard_without_a_known_hash_is_refused(folder: Path) -> None:
     index["shards"][0]["raw_data"]["hashes"] = {"crc1": "0"}
     (folder / "index.json").write_text(json.dumps(index))
     with pytest.raises(UserError, match=r"no hash of it"):
-        CaptionDataset(OrderOptions(str(folder), 8)).read(np.array([0]))
+        CaptionDataset(OrderOptions([Place(str(folder))], 8)).read(np.array([0]))

@@ -20,6 +20,7 @@ from loaders.counters import Counters
 from loaders.dataset import CaptionDataset, OrderOptions
 from loaders.loader import DataConfig, build_loader
 from loaders.shards import ShardMaps
+from loaders.streams import Place
 from tests.loaders.corpus import Sample, make_samples, write_dataset
 
 
@@ -44,7 +45,7 @@ def cut_short(path: Path) -> None:
 
 def test_stock_streaming_reads_the_same_samples(dataset: Path, samples: list[Sample]) -> None:
     stock = StreamingDataset(local=str(dataset), batch_size=8)
-    ours = CaptionDataset(OrderOptions(str(dataset), 8))
+    ours = CaptionDataset(OrderOptions([Place(str(dataset))], 8))
     for i, sample in enumerate(samples):
         assert stock[i]["key"] == ours.get_item(i)["key"] == sample.key
         assert stock[i]["image"] == ours.read(np.array([i])).column("image")[0] == sample.image
@@ -87,7 +88,7 @@ def test_a_cache_smaller_than_a_shard_is_refused(dataset: Path, tmp_path: Path) 
 
 
 def test_maps_are_bounded(dataset: Path, samples: list[Sample]) -> None:
-    shards = CaptionDataset(OrderOptions(str(dataset), 8)).shards
+    shards = CaptionDataset(OrderOptions([Place(str(dataset))], 8)).shards
     maps = ShardMaps(shards, Counters(), most_open=2)  # type: ignore[arg-type]
     for shard in (0, 1, 2, 3, 0):
         assert len(maps.get(shard)) == shards[shard].samples
@@ -118,7 +119,7 @@ def test_a_damaged_copy_is_fetched_again(
 
 def test_a_shard_changed_after_it_was_opened_is_named(samples: list[Sample], tmp_path: Path) -> None:
     folder = write_dataset(tmp_path / "data", samples[:16], shards=2)
-    ours = CaptionDataset(OrderOptions(str(folder), 8))
+    ours = CaptionDataset(OrderOptions([Place(str(folder))], 8))
     ours.read(np.arange(16))
     with open(shards_of(folder)[1], "r+b") as file:  # in place: the map sees it
         file.seek(4)

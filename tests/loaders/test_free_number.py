@@ -10,6 +10,7 @@ from pathlib import Path
 from streaming import StreamingDataset
 
 from loaders.dataset import CaptionDataset, OrderOptions
+from loaders.streams import Place
 from tests.loaders.ranks_kit import World, receive, run_world, server
 
 RUNS, TURNS = 4, 5
@@ -19,7 +20,7 @@ def _open_at(folder: str, moments: list[float], pipe: Connection) -> None:
     numbers = []
     for moment in moments:
         time.sleep(max(0.0, moment - time.time()))
-        opened = CaptionDataset(OrderOptions(folder, 4))
+        opened = CaptionDataset(OrderOptions([Place(folder)], 4))
         numbers.append(opened._shm_prefix_int)
         time.sleep(0.2)
         opened._locals_shm.cleanup()
@@ -41,7 +42,7 @@ def test_runs_that_start_together_do_not_meet(dataset: Path) -> None:
 
 
 def _number(folder: str) -> int:
-    return CaptionDataset(OrderOptions(folder, 4))._shm_prefix_int
+    return CaptionDataset(OrderOptions([Place(folder)], 4))._shm_prefix_int
 
 
 def test_ranks_of_a_node_share_a_number_and_nodes_do_not(dataset: Path) -> None:
@@ -51,7 +52,7 @@ def test_ranks_of_a_node_share_a_number_and_nodes_do_not(dataset: Path) -> None:
 
 def test_streamings_own_loader_can_stand_beside(dataset: Path, tmp_path: Path) -> None:
     """It reads what every number holds; ours has to be what it expects."""
-    ours = CaptionDataset(OrderOptions(str(dataset), 4))
+    ours = CaptionDataset(OrderOptions([Place(str(dataset))], 4))
     again = tmp_path / "again"
     os.symlink(dataset, again)
     stock = StreamingDataset(local=str(again), batch_size=4)

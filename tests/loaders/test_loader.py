@@ -60,7 +60,7 @@ def test_shapes_and_types(dataset: Path) -> None:
     for dtype in ("uint8", "float32", "bfloat16"):
         (batches,) = epochs(config(dataset, dtype=dtype))
         for batch in batches:
-            assert list(batch) == ["image", "text", "caption_source", "key"]
+            assert list(batch) == ["image", "text", "caption_source", "stream", "key"]
             assert batch["image"].shape == (8, 3, SIDE, SIDE)
             assert batch["image"].dtype == getattr(torch, dtype)
             assert batch["text"].shape == (8, CONTEXT)

@@ -176,7 +176,7 @@ def global_batches(
         for world in worlds(nodes, ranks, workers)[rank * workers : (rank + 1) * workers]:
             share = WorkerShare(order(sizes, lanes), steps, world)
             batches = -(-len(share) // steps.batch_size)
-            own.append([share.batch(number) for number in range(batches)])
+            own.append([share.batch(number).samples for number in range(batches)])
             assert sum(map(len, own[-1])) == len(share)
         longest = max(len(batches) for batches in own)
         per_rank[rank] = [b[i] for i in range(longest) for b in own if i < len(b) and len(b[i])]
@@ -193,7 +193,7 @@ def test_a_step_is_the_same_for_any_split(
     samples: int, drop_last: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("loaders.share.LEAST_BATCHES", 1)
-    monkeypatch.setattr("loaders.share.SPAN", 32)
+    monkeypatch.setattr(Order, "span", 32)
     sizes, size = [7] * (samples // 7) + [samples % 7], 8
     whole = order(sizes, 4).samples(2, 0, samples)
     for begin in range(0, samples + 1, size):
@@ -217,7 +217,7 @@ def test_ranks_of_a_node_read_its_lanes_only() -> None:
     for epoch in (0, 1, 2):
         for world in worlds(2, 2, 1):
             share = WorkerShare(order(sizes, 4), Steps(epoch, 0, 4, True), world)
-            read = [share.batch(number) for number in range(-(-len(share) // 4))]
+            read = [share.batch(number).samples for number in range(-(-len(share) // 4))]
             per_node[world.node] |= set((np.concatenate(read) // 30).tolist())
     assert len(per_node[0] & per_node[1]) <= 4  # borders of lanes
     assert len(per_node[0]) <= 22

@@ -18,6 +18,7 @@ from engine.collector import collector_paused
 from engine.errors import UserError
 from loaders.dataset import CaptionDataset, OrderOptions
 from loaders.readers import ShardFinder, read_readers
+from loaders.streams import Place
 from tests.loaders.corpus import Sample, write_dataset
 
 
@@ -56,7 +57,7 @@ def test_a_sample_is_found_where_streaming_finds_it(sizes: list[int]) -> None:
 
 
 def test_streaming_itself_is_left_as_it_was(dataset: Path) -> None:
-    assert isinstance(CaptionDataset(OrderOptions(str(dataset), 8)).spanner, ShardFinder)
+    assert isinstance(CaptionDataset(OrderOptions([Place(str(dataset))], 8)).spanner, ShardFinder)
     assert streaming.base.dataset.Spanner is Spanner
     assert gc.isenabled()
 
@@ -72,7 +73,7 @@ def test_the_collector_stays_off_if_it_was() -> None:
 
 
 def test_a_checkpoint_within_an_epoch_of_another_order_is_refused(dataset: Path) -> None:
-    ours = CaptionDataset(OrderOptions(str(dataset), 8))
+    ours = CaptionDataset(OrderOptions([Place(str(dataset))], 8))
     state = ours.state_dict(8, from_beginning=True)
     ours.load_state_dict(state)
     del state["order"]  # as Streaming itself saves it
@@ -85,10 +86,10 @@ def test_a_checkpoint_within_an_epoch_of_another_order_is_refused(dataset: Path)
 def test_a_cache_with_everything_fetches_nothing(dataset: Path, tmp_path: Path, limit: int | None) -> None:
     """Shards that are there are found, whether the cache is walked through (it has a limit) or not."""
     cache = tmp_path / "cache"
-    CaptionDataset(OrderOptions(str(cache), 8, remote=str(dataset))).read(np.arange(48))
+    CaptionDataset(OrderOptions([Place(str(cache), str(dataset))], 8)).read(np.arange(48))
     before = {path: path.stat().st_mtime_ns for path in cache.rglob("*.mds")}
     assert len(before) == 4
-    again = CaptionDataset(OrderOptions(str(cache), 8, remote=str(dataset), cache_limit=limit))
+    again = CaptionDataset(OrderOptions([Place(str(cache), str(dataset))], 8, cache_limit=limit))
     again.streams[0]._downloader = None  # type: ignore[assignment]
     again.read(np.arange(48))
     assert {path: path.stat().st_mtime_ns for path in cache.rglob("*.mds")} == before

@@ -21,8 +21,9 @@ from engine.errors import UserError
 from loaders import replay
 from loaders.loader import Batch, DataConfig, build_loader
 from loaders.recipe.data import read_data_recipe
+from loaders.recipe.times import Clock
 from loaders.replay_page import page
-from loaders.replayer import LeftOut, Replayer, Seen, total_steps
+from loaders.replayer import LeftOut, Replayer, Seen
 from loaders.share import rank_of_slot
 from tests.loaders.corpus import SOURCES, Sample, make_samples, write_dataset
 
@@ -189,9 +190,9 @@ def test_errors_are_one_line(recipe: Path, capsys: pytest.CaptureFixture[str]) -
 
 
 def test_durations() -> None:
-    assert [total_steps(text, 5, 8) for text in ("3ep", "7ba", "17sp")] == [15, 7, 3]
+    assert [Clock(8, 5, text).total for text in ("3ep", "7ba", "17sp")] == [15, 7, 3]
     with pytest.raises(UserError, match="max_duration: '1dur' given"):
-        total_steps("1dur", 5, 8)
+        _ = Clock(8, 5, "1dur").total
 
 
 def test_slots_of_ranks() -> None:
@@ -200,10 +201,10 @@ def test_slots_of_ranks() -> None:
 
 
 def test_the_recipes_side_is_the_models(recipe: Path) -> None:
-    assert read_data_recipe(recipe).data.image_size == SIDE
+    assert read_data_recipe(recipe).image_size == SIDE
     named = ["model={name: ViT-B-16}"]
-    assert read_data_recipe(recipe, named).data.image_size == 224
-    assert read_data_recipe(recipe, ["model={name: ViT-B-16, image_size: 240}"]).data.image_size == 240
+    assert read_data_recipe(recipe, named).image_size == 224
+    assert read_data_recipe(recipe, ["model={name: ViT-B-16, image_size: 240}"]).image_size == 240
     with pytest.raises(UserError, match="model: no image size"):
         read_data_recipe(recipe, ["model={}"])
 

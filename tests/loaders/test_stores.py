@@ -14,6 +14,7 @@ import pytest
 from engine.errors import UserError
 from loaders.dataset import CaptionDataset, OrderOptions
 from loaders.loader import CaptionLoader, DataConfig, build_loader
+from loaders.streams import Place
 from tests.loaders import http_kit
 from tests.loaders.corpus import Sample, write_dataset
 from tests.loaders.http_kit import FaultyServer, serving
@@ -139,11 +140,11 @@ def test_no_server_at_all_is_an_error(tmp_path: Path) -> None:
 def test_a_single_sample_is_from_a_verified_shard(
     remote: Path, samples: list[Sample], tmp_path: Path
 ) -> None:
-    ours = CaptionDataset(OrderOptions(str(tmp_path / "cache"), 8, remote=str(remote)))
+    ours = CaptionDataset(OrderOptions([Place(str(tmp_path / "cache"), str(remote))], 8))
     assert ours.get_item(3)["key"] == samples[3].key
     for path in (tmp_path / "cache").rglob("*.mds"):
         path.write_bytes(path.read_bytes()[:-1] + b"!")
-    again = CaptionDataset(OrderOptions(str(tmp_path / "cache"), 8, remote=str(remote)))
+    again = CaptionDataset(OrderOptions([Place(str(tmp_path / "cache"), str(remote))], 8))
     assert again.get_item(3)["image"] == samples[3].image
     assert again.read(np.array([3])).column("image")[0] == samples[3].image
 

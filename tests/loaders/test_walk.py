@@ -9,9 +9,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from streaming.base.dataset import _Iterator
 
+from loaders.order import Rows
 from loaders.walk import Walk
 
 SIZE = 4
@@ -28,8 +28,12 @@ class Share:
     def __len__(self) -> int:
         return len(self._all)
 
-    def batch(self, number: int) -> NDArray[np.int64]:
-        return self._all[number * SIZE : (number + 1) * SIZE]
+    def batch(self, number: int) -> Rows:
+        samples = self._all[number * SIZE : (number + 1) * SIZE]
+        return Rows(samples, 7 * samples)
+
+    def step(self, number: int) -> int:
+        return 50 + number
 
 
 def walk_of(length: int) -> SimpleNamespace:
@@ -43,8 +47,9 @@ def test_every_sample_is_asked_for_and_handed_out_once(length: int) -> None:
     with ThreadPoolExecutor(2) as executor:
         executor.submit(it.walk.prepare, 8, lambda batch: it.asked.extend(batch.tolist()))
         executor.submit(it.walk.make_ready)
-        handed_out = list(it.walk.samples())
-    assert handed_out == it.asked == list(range(100, 100 + length))
+        handed_out = list(it.walk.rows())
+    assert it.asked == list(range(100, 100 + length))
+    assert handed_out == [(50 + i // SIZE, 7 * (100 + i), 100 + i) for i in range(length)]
     it.state.exit()
 
 
@@ -54,7 +59,7 @@ def test_no_more_is_asked_for_than_told(ahead: int) -> None:
     with ThreadPoolExecutor(2) as executor:
         executor.submit(it.walk.prepare, ahead, lambda batch: it.asked.extend(batch.tolist()))
         executor.submit(it.walk.make_ready)
-        for handed_out, _ in enumerate(it.walk.samples()):
+        for handed_out, _ in enumerate(it.walk.rows()):
             assert len(it.asked) <= handed_out + ahead + 2 * SIZE
         assert len(it.asked) == 100
 
@@ -64,7 +69,7 @@ def test_all_threads_end_when_told(end: str) -> None:
     it = walk_of(100)
     with ThreadPoolExecutor(2) as executor:
         threads = [executor.submit(it.walk.prepare, 8, it.asked.append), executor.submit(it.walk.make_ready)]
-        samples = it.walk.samples()
+        samples = it.walk.rows()
         next(samples)
         it.failed.set() if end == "failure" else it.state.non_blocking_exit()
         began = time.monotonic()
