@@ -125,7 +125,7 @@ class CaptionDataset(StreamingDataset):
         if order.mix is not None:
             sizes = self.samples_per_stream.tolist()
             self._mix = share_out(order.mix, places, sizes, self.global_batch)
-            positions = self._mix.clock.steps_per_epoch * self.global_batch
+            positions = self._mix.run.steps_per_epoch * self.global_batch
         # Of a mix it is of no matter, but Streaming would fill it in with the number of nodes.
         self.num_canonical_nodes = self._lanes[0]
         self.length = self._steps(0, 0).per_rank(positions, ranks)

@@ -20,7 +20,7 @@ from loaders.policy import BoundPolicy, CaptionPolicy
 from loaders.prefetch import Prefetcher, map_in_order, stand_back
 from loaders.ramp import Ramp, check_weights
 from loaders.recipe.strict import SettingError
-from loaders.recipe.times import Clock
+from loaders.recipe.times import RunLength
 from loaders.replacement import require_sample_hashes
 from loaders.stale_memory import remove_stale_shared_memory
 from loaders.streams import MixOptions, Place
@@ -278,14 +278,14 @@ def build_loader(config: DataConfig) -> CaptionLoader:
 
 def _policies(config: DataConfig, dataset: CaptionDataset) -> list[BoundPolicy]:
     """Bind the policy of each stream, in their order."""
-    clock = Clock(dataset.global_batch, dataset.steps_per_epoch, config.max_duration)
+    run = RunLength(dataset.global_batch, dataset.steps_per_epoch, config.max_duration)
     shared = config.policy, "data.policy"
     own = [
         shared if stream.policy is None else (stream.policy, f"data.streams.{name}.policy")
         for name, stream in config.streams.items()
     ]
     return [
-        policy.bind(info.sources, info.has_scores, setting, clock)
+        policy.bind(info.sources, info.has_scores, setting, run)
         for (policy, setting), info in zip(own or [shared], dataset.infos, strict=True)
     ]
 

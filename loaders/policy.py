@@ -31,7 +31,7 @@ from engine.errors import UserError
 from engine.nearest import nearest
 from loaders.ramp import Names, Ramp, Weights, bind_ramp, check_weights
 from loaders.recipe.strict import SettingError
-from loaders.recipe.times import Clock
+from loaders.recipe.times import RunLength
 
 UNIFORM = "uniform"
 WITHIN_RULES = ("random", "first", "hcs")
@@ -93,7 +93,7 @@ class CaptionPolicy:
         sources: Sequence[str],
         has_scores: bool,
         setting: str = "data.policy",
-        clock: Clock | None = None,
+        run: RunLength | None = None,
     ) -> BoundPolicy:
         """Resolve names into the dataset's source numbers, and a ramp's times into steps.
 
@@ -101,7 +101,7 @@ class CaptionPolicy:
             sources: dataset.json's `sources`, in order.
             has_scores: whether the dataset stores CLIP scores.
             setting: where the policy stands in the recipe.
-            clock: of the run, for a ramp.
+            run: how long the run is, for a ramp.
 
         Raises:
             UserError: for a source the dataset does not have, `hcs` without scores, or a ramp that this run
@@ -111,7 +111,7 @@ class CaptionPolicy:
         weights = (1.0,) * len(sources)
         if not isinstance(self.weights, str):
             weights = names.weights(f"{setting}.weights", self.weights)
-        moving = bind_ramp(weights, self.ramp, names, clock, f"{setting}.ramp")
+        moving = bind_ramp(weights, self.ramp, names, run, f"{setting}.ramp")
         fallback = None
         if self.missing not in MISSING_RULES:
             names.check(f"{setting}.missing ({self.missing})", self.missing, MISSING_RULES)

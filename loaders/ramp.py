@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from engine.errors import UserError
 from engine.nearest import nearest
 from loaders.recipe.strict import SettingError
-from loaders.recipe.times import Clock, parse_time
+from loaders.recipe.times import RunLength, parse_time
 
 
 @dataclass(frozen=True)
@@ -61,9 +61,9 @@ class Weights:
 
     def at(self, step: int) -> tuple[float, ...]:
         """Return the weights [N] at a step: as they were given, where they do not move."""
-        if step < self.begin:
-            return self.start
-        return self.stop if step >= self.end else tuple(self.shares(np.array([step]))[0].tolist())
+        if step >= self.end:
+            return self.stop
+        return self.start if step <= self.begin else tuple(self.shares(np.array([step]))[0].tolist())
 
     def shares(self, steps: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return float64 [M, N]: the shares at steps [M]; each row sums to 1, but for rounding."""
@@ -107,7 +107,7 @@ class Names:
 
 
 def bind_ramp(
-    start: tuple[float, ...], ramp: Ramp | None, names: Names, clock: Clock | None, setting: str
+    start: tuple[float, ...], ramp: Ramp | None, names: Names, run: RunLength | None, setting: str
 ) -> Weights:
     """Resolve a ramp's names and times.
 
@@ -115,7 +115,7 @@ def bind_ramp(
         start: weights [N] that it starts from.
         ramp: None for weights that do not move.
         names: N names, in order.
-        clock: of the run; None is enough without a ramp.
+        run: how long it is; None is enough without a ramp.
         setting: where the ramp stands in the recipe.
 
     Raises:
@@ -124,10 +124,10 @@ def bind_ramp(
     if ramp is None:
         return Weights.constant(start)
     stop = names.weights(f"{setting}.to", ramp.to)
-    if clock is None:
+    if run is None:
         raise UserError(f"{setting}: a ramp needs the length of a run; leave it out here")
     begin, end = (
-        clock.steps(text, f"{setting}.{name}") for name, text in (("begin", ramp.begin), ("end", ramp.end))
+        run.steps(text, f"{setting}.{name}") for name, text in (("begin", ramp.begin), ("end", ramp.end))
     )
     if end < begin:
         raise UserError(

@@ -19,7 +19,7 @@ from loaders.batches import Made, decode_sizes, read_keys
 from loaders.loader import DataConfig, build_loader
 from loaders.order import Order, Rows
 from loaders.parts import Part, split
-from loaders.recipe.times import Clock
+from loaders.recipe.times import RunLength
 
 # Samples whose keys are compared at a time.
 KEYS_AT_ONCE = 1 << 16
@@ -91,7 +91,7 @@ class Replayer:
                 f"{self.where}: {self.samples} samples are no global batch of {self.batch}; "
                 "give a smaller global_train_batch_size"
             )
-        self.total = Clock(self.batch, self.steps_per_epoch, recipe.max_duration).total
+        self.total = RunLength(self.batch, self.steps_per_epoch, recipe.max_duration).total
 
     def step(self, step: int, most: int | None = None) -> list[Seen]:
         """Return the global batch of a step, or its first `most` slots.

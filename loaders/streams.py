@@ -15,7 +15,7 @@ from loaders.fetch import Fetcher
 from loaders.metadata import DatasetInfo, load_info
 from loaders.order import Order
 from loaders.ramp import Names, Ramp, Weights, bind_ramp
-from loaders.recipe.times import Clock
+from loaders.recipe.times import RunLength
 
 
 @dataclass(frozen=True)
@@ -49,18 +49,18 @@ class Shared:
     """A mix in steps: the weights of its streams over the run, and how the run counts."""
 
     weights: Weights
-    clock: Clock
+    run: RunLength
 
     def order(self, orders: Sequence[Order]) -> mix.Mix:
         """Return the order of the mix from those of its streams."""
-        return mix.Mix(orders, self.weights, self.clock.batch, self.clock.steps_per_epoch)
+        return mix.Mix(orders, self.weights, self.run.batch, self.run.steps_per_epoch)
 
     def fingerprint(self, lines: object) -> str:
         """Return a hash of what decides which sample stands where: of the mix, and of its streams' `lines`.
 
         Not of the seed: a state carries it, and who goes on from there walks by it.
         """
-        text = repr((mix.NAME, self.weights, self.clock.batch, self.clock.steps_per_epoch, lines))
+        text = repr((mix.NAME, self.weights, self.run.batch, self.run.steps_per_epoch, lines))
         return f"{xxh3_64(text.encode()):016x}"
 
 
@@ -93,9 +93,9 @@ def share_out(options: MixOptions, places: Sequence[Place], samples: Sequence[in
             f"{setting} {size:,} samples, less than global_train_batch_size ({batch:,}); an epoch has to "
             "have at least one batch"
         )
-    clock = Clock(batch, size // batch, options.max_duration)
+    run = RunLength(batch, size // batch, options.max_duration)
     names = Names("stream", "this recipe", tuple(place.name for place in places))
-    return Shared(bind_ramp(options.weights, options.ramp, names, clock, "data.ramp"), clock)
+    return Shared(bind_ramp(options.weights, options.ramp, names, run, "data.ramp"), run)
 
 
 def merged(places: Sequence[Place], infos: Sequence[DatasetInfo]) -> DatasetInfo:

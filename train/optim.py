@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from composer.core import Time, TimeUnit
+from composer.core import Time
 from composer.optim import DecoupledAdamW
 from torch import nn
 
 from engine.errors import UserError
+from loaders.recipe.times import RunLength
 
 
 @dataclass(frozen=True)
@@ -126,15 +127,8 @@ def steps_of(time: Time[Any], global_batch: int, steps_per_epoch: int, total: in
     Raises:
         UserError: for units that no step count follows from.
     """
-    in_steps = {
-        TimeUnit.BATCH: 1.0,
-        TimeUnit.EPOCH: float(steps_per_epoch),
-        TimeUnit.SAMPLE: 1 / global_batch,
-        TimeUnit.DURATION: float(total),
-    }
-    if time.unit not in in_steps:
-        raise UserError(f"{time.value}{time.unit.value}: expected a time in ba, sp, ep or dur")
-    return math.ceil(float(time.value) * in_steps[time.unit])
+    run = RunLength(global_batch, steps_per_epoch, f"{total}ba")
+    return run.steps(f"{time.value}{time.unit.value}", "time")
 
 
 def warmup_cosine(step: int, warmup: int, total: int, final: float) -> float:

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from engine.errors import UserError
+from loaders.recipe.strict import SettingError
 
-FORM = re.compile(r"(\d+)(ba|sp|ep)|(\d+(?:\.\d*)?|\.\d+)(dur)")
+FORM = re.compile(r"(\d+)(ba|sp|ep)|((?:\d+\.?\d*|\.\d+)(?:e-\d+)?)(dur)")
 
 
 @dataclass(frozen=True)
-class Clock:
+class RunLength:
     """Counts a run in steps.
 
     Attributes:
@@ -57,9 +58,9 @@ def parse_time(text: str, setting: str) -> tuple[Fraction, str]:
     """Return the number and the unit (ba, sp, ep or dur) of a time.
 
     Raises:
-        UserError: naming the setting.
+        SettingError: naming the setting.
     """
     match = FORM.fullmatch(text)
     if match is None:
-        raise UserError(f"{setting}: {text!r} is not a time; write 500ba, 4096000sp, 2ep or 0.1dur")
+        raise SettingError(setting, f"{text!r} is not a time; write 500ba, 4096000sp, 2ep or 0.1dur")
     return Fraction(match[1] or match[3]), match[2] or match[4]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -108,8 +109,8 @@ def test_a_shard_without_a_sound_sample_is_an_error(tmp_path: Path) -> None:
 def test_sample_hashes_are_compared_on_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     columns = corpus.columns_of(True)
 
-    def hashed(sample: Sample) -> dict[str, object]:
-        row = corpus_row(sample)
+    def hashed(sample: Sample, sources: Sequence[str]) -> dict[str, object]:
+        row = corpus_row(sample, sources)
         encoded = {name: encode_column(kind, [row[name]]) for name, kind in columns.items()}
         wrong = sample.key.endswith("0003.jpg")
         return {**row, SAMPLE_HASH: batch_hashes(encoded)[0] ^ np.uint64(wrong)}

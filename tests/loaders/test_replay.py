@@ -21,7 +21,7 @@ from engine.errors import UserError
 from loaders import replay
 from loaders.loader import Batch, DataConfig, build_loader
 from loaders.recipe.data import read_data_recipe
-from loaders.recipe.times import Clock
+from loaders.recipe.times import RunLength
 from loaders.replay_page import page
 from loaders.replayer import LeftOut, Replayer, Seen
 from loaders.share import rank_of_slot
@@ -190,9 +190,9 @@ def test_errors_are_one_line(recipe: Path, capsys: pytest.CaptureFixture[str]) -
 
 
 def test_durations() -> None:
-    assert [Clock(8, 5, text).total for text in ("3ep", "7ba", "17sp")] == [15, 7, 3]
+    assert [RunLength(8, 5, text).total for text in ("3ep", "7ba", "17sp")] == [15, 7, 3]
     with pytest.raises(UserError, match="max_duration: '1dur' given"):
-        _ = Clock(8, 5, "1dur").total
+        _ = RunLength(8, 5, "1dur").total
 
 
 def test_slots_of_ranks() -> None:
