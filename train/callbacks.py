@@ -1,20 +1,16 @@
-"""What happens around a training step: the logit scale's clamp and log, and the console log."""
+"""What happens around a training step: the logit scale's clamp; the log of it and of the learning rate."""
 
 from __future__ import annotations
 
 import math
-import sys
-import time
 
 import torch
 from composer.core import Algorithm, Callback, Event, State
 from composer.loggers import Logger
-from composer.utils import dist
 from open_clip.model import CLIP
 from torch.nn.parallel import DistributedDataParallel
 
 from train.model import ContrastiveModel
-from train.optim import Plan
 
 # CLIP: "clipped to prevent scaling the logits by more than 100" (Radford et al. 2021, section 2.5).
 MAX_LOGIT_SCALE = math.log(100.0)
@@ -39,57 +35,26 @@ class ClampLogitScale(Algorithm):
                 clip.logit_scale.clamp_(0.0, MAX_LOGIT_SCALE)
 
 
-class LogLogitScale(Callback):
-    """Logs the logit scale, and SigLIP's bias, each `interval` steps."""
+class LogScales(Callback):
+    """Logs each `interval` steps: the learning rate of the step, the logit scale, and SigLIP's bias."""
 
     def __init__(self, interval: int) -> None:
         """Logs each `interval` steps."""
         self.interval = interval
 
+    def after_train_batch(self, state: State, logger: Logger) -> None:
+        """Logs the highest rate of all groups: the schedule moves on before the step ends."""
+        if (int(state.timestamp.batch) + 1) % self.interval == 0:
+            rate = max(float(group["lr"]) for group in state.optimizers[0].param_groups)
+            logger.log_metrics({"optimizer/lr": rate})
+
     def batch_end(self, state: State, logger: Logger) -> None:
-        """Logs what the logits were multiplied by, and what was added to them."""
+        """Logs what the logits are multiplied by, and what is added to them."""
         if int(state.timestamp.batch) % self.interval == 0:
             clip = clip_of(state)
             logger.log_metrics({"model/logit_scale": float(clip.logit_scale.detach().exp())})
             if clip.logit_bias is not None:
                 logger.log_metrics({"model/logit_bias": float(clip.logit_bias.detach())})
-
-
-class ConsoleLog(Callback):
-    """One line each `interval` steps on rank 0: step, epoch, loss, learning rate, samples/s, time left."""
-
-    def __init__(self, interval: int, plan: Plan) -> None:
-        """Prints each `interval` steps."""
-        self.interval = interval
-        self.plan = plan
-
-    def fit_start(self, state: State, logger: Logger) -> None:
-        """Remembers where this process began (it may have resumed)."""
-        self.first_step, self.began = int(state.timestamp.batch), time.perf_counter()
-
-    def batch_end(self, state: State, logger: Logger) -> None:
-        """Prints to stderr, so that stdout holds results only."""
-        step = int(state.timestamp.batch)
-        total = self.plan.total
-        if dist.get_global_rank() != 0 or (step % self.interval and step != total):
-            return
-        elapsed = time.perf_counter() - self.began
-        done = max(1, step - self.first_step)
-        rate = done * self.plan.global_batch / elapsed
-        loss = float(state.total_loss_dict["loss/train/total"]) if state.total_loss_dict else float("nan")
-        scale = float(clip_of(state).logit_scale.detach().exp())
-        print(
-            f"step {step}/{total}  epoch {int(state.timestamp.epoch)}  loss {loss:.4f}  "
-            f"lr {state.schedulers[0].get_last_lr()[0]:.2e}  scale {scale:.1f}  {rate:,.0f} samples/s  "
-            f"left {_clock((total - step) * elapsed / done)}",
-            file=sys.stderr,
-            flush=True,
-        )
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(int(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
 
 
 def clip_of(state: State) -> CLIP:

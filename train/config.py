@@ -24,6 +24,7 @@ from loaders.retrieval import RetrievalConfig
 from train.architecture import ModelConfig, image_size_of
 from train.loss import LossConfig
 from train.optim import OptimizerConfig, ScheduleConfig, check_time
+from train.zeroshot import ZeroShotConfig
 
 DERIVED = {
     "data": DATA_DERIVED,
@@ -63,7 +64,8 @@ class TrainConfig:
         max_duration: a Composer time ("15ep", "20000ba", "1000000000sp").
         loss: which contrastive loss (train.loss.LossConfig).
         retrieval: held-out set (loaders.retrieval.RetrievalConfig), or null for none.
-        eval_interval: also measure retrieval this often; it is always measured at the end.
+        zeroshot: labelled sets to classify, by a name of your choice (train.zeroshot.ZeroShotConfig).
+        eval_interval: also measure retrieval and zero-shot this often; they are always measured at the end.
         clip_grad_norm: largest gradient norm, or null.
         max_bad_steps: a step whose loss or gradient is not finite is dropped; so many in a row end the run.
         precision: `auto` is amp_bf16 on a GPU and fp32 on a CPU; there, amp_bf16 pays with
@@ -90,6 +92,7 @@ class TrainConfig:
     max_duration: str
     loss: LossConfig = field(default_factory=LossConfig)
     retrieval: RetrievalConfig | None = None
+    zeroshot: Mapping[str, ZeroShotConfig] = field(default_factory=dict)
     eval_interval: str | None = None
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)

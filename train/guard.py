@@ -15,7 +15,7 @@ from composer.utils import dist
 from torch import Tensor
 
 from engine.errors import UserError
-from train.stopping import StopNotice
+from train.stopping import StopNotice, any_rank
 
 BAD_STEPS = "bad_steps.jsonl"
 # Keys on the console; the file has all.
@@ -43,7 +43,7 @@ class StepGuard(Algorithm):
         super().__init__()  # type: ignore[no-untyped-call]
         self.max_norm, self.most_bad_steps = max_norm, most_bad_steps
         self.notice, self.folder = notice, folder
-        self.bad_in_a_row = 0
+        self.bad_in_a_row = self.dropped = 0
 
     def match(self, event: Event, state: State) -> bool:
         """After the backward pass and before the optimizer, despite the event's name."""
@@ -61,8 +61,9 @@ class StepGuard(Algorithm):
         # With fp16 a gradient overflows now and then; the scaler drops the step and lowers its factor.
         scaled = state.precision == Precision.AMP_FP16
         own = not math.isfinite(loss) or not (scaled or math.isfinite(norm))
-        bad, self.notice.agreed = _any_rank(state, own, self.notice.asked)
-        logger.log_metrics({"l2_norm/grad": norm})
+        bad, self.notice.agreed = any_rank(state.device, own, self.notice.asked)
+        self.dropped += bad
+        logger.log_metrics({"l2_norm/grad": norm, "steps/dropped": self.dropped})
         if not bad:
             self.bad_in_a_row = 0
             return
@@ -102,12 +103,3 @@ class StepGuard(Algorithm):
 def _loss_of(state: State) -> float:
     loss: Any = state.loss
     return float(loss.detach()) if isinstance(loss, Tensor) else float("nan")
-
-
-def _any_rank(state: State, *flags: bool) -> tuple[bool, ...]:
-    """Each flag, set if any rank's is: one small collective."""
-    table: Any = torch.tensor(flags, dtype=torch.int32)
-    if dist.get_world_size() > 1:
-        table = state.device.tensor_to_device(table)
-        dist.all_reduce(table, reduce_operation="MAX")
-    return tuple(bool(flag) for flag in table.tolist())

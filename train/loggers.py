@@ -41,6 +41,12 @@ class JsonLinesLogger(LoggerDestination):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self.file = self.path.open("a", encoding="utf-8")
 
+    def fit_start(self, state: State, logger: Logger) -> None:
+        """Notes where this process begins, and where the run is to end: a resumed run shows in its log."""
+        step = int(state.timestamp.batch)
+        total = float("nan") if state.max_duration is None else float(state.max_duration.value)
+        self.log_metrics({"run/began": step, "run/steps": total}, step)
+
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         """Collects numbers until the step is over."""
         if step is not None and step != self.step:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,15 +61,33 @@ def encode_text(model: CLIP, text: Tensor) -> Tensor:
     Returns:
         [B, D].
     """
-    if model.attn_mask is None or model.text_pool_type not in ("argmax", "eos"):
+    return run_text(model, text[:, : text_length(model, text)])
+
+
+def text_length(model: CLIP, text: Tensor) -> int:
+    """How many tokens of each text `encode_text` runs: as many as the longest one needs."""
+    return int(needed_tokens(model, text).max())
+
+
+def needed_tokens(model: CLIP, text: Tensor) -> Tensor:
+    """How many tokens the feature of each text depends on, int64 [B]: to its end, or the whole context."""
+    if not _can_cut(model):
+        return torch.full_like(text[:, 0], text.shape[1])
+    if model.text_pool_type == "argmax":
+        return text.argmax(dim=1) + 1
+    ends: Tensor = (text == model.text_eos_id).int().argmax(dim=1)
+    return ends + 1
+
+
+def _can_cut(model: CLIP) -> bool:
+    return model.attn_mask is not None and model.text_pool_type in ("argmax", "eos")
+
+
+def run_text(model: CLIP, text: Tensor) -> Tensor:
+    """Unit text features [B, D] of texts [B, L] that are cut already."""
+    if not _can_cut(model):
         return _unit(model.encode_text(text))
-    ends = (
-        text.argmax(dim=1)
-        if model.text_pool_type == "argmax"
-        else (text == model.text_eos_id).int().argmax(1)
-    )
-    length = int(ends.max()) + 1
-    text = text[:, :length]
+    length = text.shape[1]
     dtype = model.transformer.get_cast_dtype()
     x = model.token_embedding(text).to(dtype) + model.positional_embedding[:length].to(dtype)
     x = model.transformer(x, attn_mask=model.attn_mask[:length, :length])
@@ -163,3 +182,15 @@ class ContrastiveModel(ComposerModel):
     def loss(self, outputs: Mapping[str, Tensor], batch: Mapping[str, Any]) -> Tensor:
         """This rank's share of the contrastive loss over the global batch."""
         return contrastive_loss(Pairs(**outputs, tokens=batch["text"]), self.loss_config)
+
+
+@contextmanager
+def evaluating(model: ContrastiveModel, precision: str) -> Iterator[None]:
+    """Evaluation mode, autocast and no graph; afterwards the model is in the mode it was in."""
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.inference_mode(), precision_context(precision):
+            yield
+    finally:
+        model.train(was_training)

@@ -48,7 +48,7 @@ def text_to_image_places(image_ND: Tensor, text_MD: Tensor, image_of_text_M: Ten
     places = []
     for rows, scores in _chunks(text_MD, image_ND):
         own = image_of_text_M[rows].unsqueeze(1)
-        places.append(_place(scores, own))
+        places.append(place(scores, own))
     return torch.cat(places)
 
 
@@ -64,16 +64,21 @@ def image_to_text_places(image_ND: Tensor, text_MD: Tensor, image_of_text_M: Ten
         # text is found through its index instead.
         best = scores.masked_fill(~correct, -torch.inf).amax(dim=1, keepdim=True)
         index = torch.arange(scores.shape[1], device=scores.device)
-        first = torch.where(correct & (scores == best), index, scores.shape[1]).amin(dim=1, keepdim=True)
-        places.append(_place(scores[has_text], first[has_text]))
+        best_correct = correct & ((scores == best) | best.isnan())
+        first = torch.where(best_correct, index, scores.shape[1]).amin(dim=1, keepdim=True)
+        places.append(place(scores[has_text], first[has_text]))
     return torch.cat(places)
 
 
-def _place(scores_RC: Tensor, own_R1: Tensor) -> Tensor:
-    """How many candidates stand before candidate `own`: higher score, or the same score and a lower index."""
+def place(scores_RC: Tensor, own_R1: Tensor) -> Tensor:
+    """How many candidates stand before candidate `own`: higher score, or the same score and a lower index.
+
+    What is not a number stands before everything: a broken model finds nothing.
+    """
     own_score = scores_RC.gather(1, own_R1)
-    lower_index = torch.arange(scores_RC.shape[1], device=scores_RC.device).unsqueeze(0) < own_R1
-    return ((scores_RC > own_score) | ((scores_RC == own_score) & lower_index)).sum(dim=1)
+    not_lower = torch.arange(scores_RC.shape[1], device=scores_RC.device).unsqueeze(0) >= own_R1
+    behind = (scores_RC < own_score) | ((scores_RC == own_score) & not_lower)
+    return (~behind).sum(dim=1)
 
 
 def _chunks(queries: Tensor, candidates: Tensor) -> Iterator[tuple[slice, Tensor]]:

@@ -7,19 +7,17 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from composer.core import Callback, Event, State
-from composer.loggers import Logger
-from composer.utils import create_interval_scheduler, dist
+from composer.utils import dist
 
 from loaders import retrieval as data
-from train.model import ContrastiveModel, encode_text
-from train.precision import precision_context
+from train.model import ContrastiveModel, encode_text, evaluating
 from train.ranking import recall_table
+from train.stopping import Pace, at_once, rounds
 from train.validation import loss_names, source_losses
 
 # Texts encoded at a time: an image may have any number of captions.
@@ -37,7 +35,7 @@ class Features:
 
 
 def evaluate_retrieval(
-    model: ContrastiveModel, config: data.RetrievalConfig, precision: str = "fp32"
+    model: ContrastiveModel, config: data.RetrievalConfig, precision: str = "fp32", pace: Pace = at_once
 ) -> dict[str, float]:
     """R@1/5/10 in both directions, and the loss of each source; every rank returns the same numbers.
 
@@ -45,6 +43,7 @@ def evaluate_retrieval(
         model: on its device; its training mode is restored.
         config: the held-out set; `rank` and `ranks` are filled in here. Its `sources` are the ones ranked.
         precision: Composer's name, as in training.
+        pace: how batches are walked.
 
     Returns:
         Fractions by name (`train.ranking.recall_table`), the sizes `images` and `texts`, and `loss/SOURCE` of
@@ -53,8 +52,9 @@ def evaluate_retrieval(
     share = dataclasses.replace(config, rank=dist.get_global_rank(), ranks=dist.get_world_size(), sources=())
     loader = data.build_retrieval_loader(share)
     names = loader.dataset.info.sources
+    batches = pace(loader, rounds(loader.dataset.num_samples, share.ranks, config.batch_size))
     ranked_source = torch.from_numpy(data.source_mask(config.sources, names))
-    whole = interleave(dist.all_gather_object(encode(model, loader, precision)))
+    whole = interleave(dist.all_gather_object(encode(model, batches, precision)))
     scale = float(model.clip.logit_scale.detach().exp())
     losses = source_losses(whole.image, whole.text, whole.image_of_text, whole.source_of_text, scale)
     ranked = ranked_source[whole.source_of_text]
@@ -63,16 +63,13 @@ def evaluate_retrieval(
     return {**table, **sizes, **loss_names(losses, names)}
 
 
-@torch.inference_mode()
 def encode(
     model: ContrastiveModel, batches: Iterable[Mapping[str, Any]], precision: str = "fp32"
 ) -> Features:
     """Encodes batches of `loaders.retrieval` in order."""
     device = next(model.parameters()).device
-    was_training = model.training
-    model.eval()
     images, texts, owners, sources, seen = [], [], [], [], 0
-    with precision_context(precision):
+    with evaluating(model, precision):
         for batch in batches:
             images.append(model.encode_image(batch["image"].to(device)).float().cpu())
             # An image may lack captions in the chosen sources, and so may all images of a batch.
@@ -81,7 +78,6 @@ def encode(
             owners.append(batch["image_of_text"] + seen)
             sources.append(batch["source_of_text"])
             seen += len(batch["image"])
-    model.train(was_training)
     width = model.clip.visual.output_dim
     return Features(
         torch.cat(images) if images else torch.empty(0, width),
@@ -107,27 +103,6 @@ def interleave(shares: list[Features]) -> Features:
         owner[by_image],
         torch.cat([s.source_of_text for s in shares])[by_image],
     )
-
-
-class RetrievalCallback(Callback):
-    """Runs retrieval each `interval` during training and logs it; the end of training is the caller's."""
-
-    def __init__(self, interval: str, evaluate: Callable[[], dict[str, float]]) -> None:
-        """Takes a Composer time such as "1ep" and what to run."""
-        self._due = create_interval_scheduler(
-            interval, include_end_of_training=False, checkpoint_events=False
-        )
-        self._evaluate = evaluate
-
-    def run_event(self, event: Event, state: State, logger: Logger) -> None:
-        """Evaluates when due."""
-        if event in (Event.BATCH_END, Event.EPOCH_END) and self._due(state, event):
-            logger.log_metrics(metric_names(self._evaluate()))
-
-
-def metric_names(table: Mapping[str, float]) -> dict[str, float]:
-    """The names under which loggers see a table."""
-    return {f"metrics/retrieval/{name}": value for name, value in table.items()}
 
 
 def write_results(path: Path, result: Mapping[str, object]) -> None:

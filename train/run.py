@@ -12,8 +12,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-# 128 + the number of SIGTERM, as a shell says it.
-STOPPED = 143
+# 128 + the numbers of SIGINT and SIGTERM, as a shell says it.
+INTERRUPTED, STOPPED = 130, 143
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLE = """examples:
   composer train/run.py yamls/tiny_cpu.yaml data.local=out/tiny_train
@@ -21,8 +21,8 @@ EXAMPLE = """examples:
   composer -n 8 train/run.py yamls/clip_b16.yaml data.local=DIR autoresume=true
 
 Every setting, with its default, is in train/config.py. The resolved settings are printed
-and saved as config.yaml in save_folder. SIGTERM ends training after the step under way, with a checkpoint
-(within 30 s under Composer's launcher); Ctrl-C at once.
+and saved as config.yaml in save_folder. SIGTERM ends training after the step or the batch of held-out data
+under way, with a checkpoint (within 30 s under Composer's launcher); Ctrl-C at once.
 Exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted, 143 stopped by SIGTERM."""
 
 
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "settings", nargs="*", metavar="key=value", help="overrides, such as optimizer.lr=1e-3"
     )
     options = parser.parse_args(arguments)
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, _terminate)
     return _run(options.recipe, options.settings)
 
 
@@ -59,11 +59,15 @@ def _run(recipe: str, settings: Sequence[str]) -> int:
         _tell(str(error), everyone=session is not None)
         return 1
     except (KeyboardInterrupt, SystemExit) as stop:
-        # Composer's own signal handler exits with 128 + the signal's number.
-        if isinstance(stop, SystemExit) and stop.code not in (130, 143):
+        # Composer's own signal handlers exit with 128 + the signal's number, as ours does.
+        if isinstance(stop, SystemExit) and stop.code == STOPPED:
+            if os.environ.get("RANK", "0") == "0":
+                print("stopped by SIGTERM before the first step; nothing new is saved", file=sys.stderr)
+            return STOPPED
+        if isinstance(stop, SystemExit) and stop.code != INTERRUPTED:
             raise
         _tell("interrupted; the latest checkpoint is kept, go on with autoresume=true", everyone=False)
-        return 130
+        return INTERRUPTED
 
 
 def _tell(message: str, everyone: bool) -> None:
@@ -76,8 +80,8 @@ def _tell(message: str, everyone: bool) -> None:
         print(f"error: rank {rank}: {message}", file=sys.stderr, flush=True)
 
 
-def _interrupt(number: int, frame: object) -> None:
-    raise KeyboardInterrupt
+def _terminate(number: int, frame: object) -> None:
+    raise SystemExit(STOPPED)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,16 @@ LATEST = "latest-rank0.pt"
 CHECKPOINT = re.compile(r"ep(\d+)-ba(\d+)-rank0\.pt")
 HASH = "xxh64"
 DAMAGED = ".damaged"
-RUN_FILES = ("*-rank0.pt", f"*.{HASH}", f"*{DAMAGED}", "*.jsonl", "results.json", "config.yaml", "model.json")
+RUN_FILES = (
+    "*-rank0.pt",
+    f"*.{HASH}",
+    f"*{DAMAGED}",
+    "*.jsonl",
+    "results.json",
+    "config.yaml",
+    "model.json",
+    "report.html",
+)
 # File systems stamp files by a clock that lags a little.
 CLOCK_NS = 1_000_000_000
 # What Composer's training state is made of besides tensors; each only builds a value.

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import os
 import sys
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,22 +14,28 @@ from composer.core import Algorithm, Callback
 from composer.loggers import LoggerDestination
 from composer.utils import dist, get_device
 
+from engine.errors import UserError
 from loaders.loader import CaptionLoader, build_loader
-from train import checkpoints, retrieval, seals
+from train import checkpoints, probes, retrieval, seals
 from train.architecture import resolve_architecture
 from train.beginning import Beginning, choose_beginning
-from train.callbacks import ClampLogitScale, ConsoleLog, LogLogitScale
+from train.callbacks import ClampLogitScale, LogScales
+from train.clock import Clock
 from train.config import TrainConfig
+from train.console import ConsoleLog, Looks, data_line, model_line, run_line
 from train.folder import check_folder, run_folder, save_card
 from train.guard import StepGuard
 from train.loggers import JsonLinesLogger, build_loggers
 from train.model import ContrastiveModel, Normalisation, build_clip
-from train.optim import Plan, build_optimizer, build_schedule, make_plan
+from train.optim import Plan, build_optimizer, build_schedule, check_time, make_plan
 from train.precision import resolve_precision, trainer_precision
+from train.probes import Probes
 from train.remote import Mirror, RemoteFolder, is_remote
+from train.report import REPORT, write_report
 from train.stopping import StopAfterCheckpoint, StopNotice, StoppedError, save_schedule
 from train.texts import CaptionStatistics
 from train.throughput import Throughput
+from train.work import Watch, work_of
 
 
 @dataclass(frozen=True)
@@ -53,8 +56,8 @@ class Session:
     model: ContrastiveModel
     plan: Plan
     folder: Path | None
-    evaluate: Callable[[], dict[str, float]] | None
-    notice: StopNotice
+    probes: Probes
+    watch: Watch
     mirror: Mirror | None
 
     def run(self) -> bool:
@@ -67,36 +70,48 @@ class Session:
             UserError: from the data, such as a damaged shard that cannot be fetched again, or when steps stay
                 bad.
         """
-        started, before = time.perf_counter(), int(self.trainer.state.timestamp.batch)
-        if before < self.plan.total and not self._fit():
+        with self.watch.notice.listening():
+            try:
+                done = self._train_and_measure()
+                self.trainer.close()  # type: ignore[no-untyped-call]
+            finally:
+                self._write_page()
+            if self.mirror is not None:
+                self.mirror.finish()
+        if not done and dist.get_global_rank() == 0:
+            self._tell_stopped()
+        return done
+
+    def _train_and_measure(self) -> bool:
+        started, before = self.watch.clock.now(), int(self.trainer.state.timestamp.batch)
+        try:
+            if before < self.plan.total:
+                self.trainer.fit()
+            seconds = self.watch.clock.now() - started
+            table = self.probes.measure(self.watch.notice.between) if self.probes else None
+        except StoppedError:
             return False
-        seconds = time.perf_counter() - started
-        table = self.evaluate() if self.evaluate else None
         if dist.get_global_rank() == 0:
             self._report(int(self.trainer.state.timestamp.batch) - before, seconds, table)
-        self._close()
         return True
 
-    def _close(self) -> None:
-        self.trainer.close()  # type: ignore[no-untyped-call]
-        if self.mirror is not None:
-            self.mirror.finish()
-
-    def _fit(self) -> bool:
-        """Whether training came to its end."""
+    def _write_page(self) -> None:
+        """The report, of a run that was stopped or failed too; it never fails a run."""
+        if self.folder is None or dist.get_global_rank() != 0:
+            return
         try:
-            with self.notice.listening():
-                self.trainer.fit()
-            return True
-        except StoppedError as stop:
-            self._close()
-            if dist.get_global_rank() == 0:
-                saved = "a checkpoint is saved, go on with autoresume=true"
-                print(
-                    f"{stop}; {saved if self.folder else 'nothing is saved (save_folder: null)'}",
-                    file=sys.stderr,
-                )
-            return False
+            write_report([self.folder], self.folder / REPORT)
+        except (UserError, OSError) as error:
+            print(f"note: no {REPORT}: {error}", file=sys.stderr)
+
+    def _tell_stopped(self) -> None:
+        step = int(self.trainer.state.timestamp.batch)
+        ended = step >= self.plan.total
+        what = "the last evaluation is missing" if ended else "a checkpoint is saved"
+        saved = (
+            f"{what}, go on with autoresume=true" if self.folder else "nothing is saved (save_folder: null)"
+        )
+        print(f"{StoppedError(step)}; {saved}", file=sys.stderr, flush=True)
 
     def _report(self, steps: int, seconds: float, table: dict[str, float] | None) -> None:
         samples = steps * self.plan.global_batch
@@ -107,8 +122,8 @@ class Session:
             else ""
         )
         if table is not None:
-            self.trainer.logger.log_metrics(retrieval.metric_names(table))
-            print(retrieval.format_table(table))
+            self.trainer.logger.log_metrics(probes.metric_names(table))
+            print(probes.format_tables(table))
         if self.folder is None:
             return
         if table is not None:
@@ -144,17 +159,14 @@ def open_session(config: TrainConfig) -> Session:
     )
     plan = make_plan(config.max_duration, config.global_train_batch_size, len(loader))
     save_card(config, folder, card)
-    evaluate = None
-    if config.retrieval is not None:
-        held_out = dataclasses.replace(
-            config.retrieval,
-            tokenizer_fingerprint=card.tokenizer.fingerprint,
-            tokenizer_name=card.tokenizer.name,
-        )
-        evaluate = functools.partial(retrieval.evaluate_retrieval, model, held_out, precision)
-    notice = StopNotice()
-    trainer = _trainer(config, loader, model, plan, files, evaluate, notice)
-    return Session(config, trainer, model, plan, folder, evaluate, notice, files.mirror)
+    held_out = probes.open_probes(model, card, precision, config.retrieval, config.zeroshot)
+    watch = Watch(Clock(), StopNotice(), work_of(model, card.architecture, precision))
+    trainer = _trainer(config, loader, model, plan, files, held_out, watch)
+    if dist.get_global_rank() == 0:
+        step = int(trainer.state.timestamp.batch)
+        facts = (data_line(plan, loader.dataset.info.samples, step), held_out.line())
+        print(run_line(config, plan), model_line(watch.work), *facts, sep="\n", file=sys.stderr, flush=True)
+    return Session(config, trainer, model, plan, folder, held_out, watch, files.mirror)
 
 
 def _trainer(
@@ -163,8 +175,8 @@ def _trainer(
     model: ContrastiveModel,
     plan: Plan,
     files: RunFiles,
-    evaluate: Callable[[], dict[str, float]] | None,
-    notice: StopNotice,
+    held_out: Probes,
+    watch: Watch,
 ) -> Trainer:
     folder = files.folder
     optimizer = build_optimizer(model, config.optimizer)
@@ -175,19 +187,19 @@ def _trainer(
         optimizers=optimizer,
         schedulers=build_schedule(optimizer, config.schedule, plan),
         step_schedulers_every_batch=True,
-        algorithms=_algorithms(config, notice, folder),
+        algorithms=_algorithms(config, watch.notice, folder),
         callbacks=[
-            *_callbacks(config, loader, plan, evaluate),
+            *_callbacks(config, loader, plan, held_out, watch),
             *_keepers(config, files),
-            StopAfterCheckpoint(notice),
+            StopAfterCheckpoint(watch.notice),
         ],
-        loggers=_loggers(config, folder),
+        loggers=[*_loggers(config, folder), *_console(config, plan, held_out, watch)],
         precision=trainer_precision(resolve_precision(config.precision)),
         seed=config.seed,
         run_name=config.run_name,
         progress_bar=config.progress_bar,
         save_folder=None if folder is None else str(folder),
-        save_interval=save_schedule(config.save_interval, notice),
+        save_interval=save_schedule(config.save_interval, watch.notice),
         save_num_checkpoints_to_keep=config.save_num_checkpoints_to_keep,
         save_overwrite=config.save_overwrite,
         **dataclasses.asdict(files.beginning),
@@ -203,18 +215,27 @@ def _algorithms(config: TrainConfig, notice: StopNotice, folder: Path | None) ->
 
 
 def _callbacks(
-    config: TrainConfig, loader: CaptionLoader, plan: Plan, evaluate: Callable[[], dict[str, float]] | None
+    config: TrainConfig, loader: CaptionLoader, plan: Plan, held_out: Probes, watch: Watch
 ) -> list[Callback]:
     callbacks: list[Callback] = [
-        Throughput(config.log_interval, loader, plan),
-        LogLogitScale(config.log_interval),
+        Throughput(config.log_interval, loader, plan, watch.clock, watch.work),
+        LogScales(config.log_interval),
         CaptionStatistics(config.log_interval, loader.dataset.info.pad_id),
     ]
-    if not config.progress_bar:
-        callbacks.append(ConsoleLog(config.log_interval, plan))
-    if config.eval_interval is not None and evaluate is not None:
-        callbacks.append(retrieval.RetrievalCallback(config.eval_interval, evaluate))
+    if config.eval_interval is not None and held_out:
+        callbacks.append(
+            probes.ProbeCallback(config.eval_interval, held_out, plan.total, watch.clock, watch.notice)
+        )
     return callbacks
+
+
+def _console(config: TrainConfig, plan: Plan, held_out: Probes, watch: Watch) -> list[LoggerDestination]:
+    if config.progress_bar:
+        return []
+    every = None
+    if config.eval_interval is not None and held_out:
+        every = plan.steps(check_time(config.eval_interval, "eval_interval"))
+    return [ConsoleLog(config.log_interval, plan, watch.clock, Looks(every, bool(held_out)))]
 
 
 def _mirror(config: TrainConfig, folder: Path | None) -> Mirror | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import asdict
 from typing import Any
 
@@ -13,7 +12,9 @@ from composer.utils import dist
 
 from loaders.counters import ReadCounts
 from loaders.loader import CaptionLoader
+from train.clock import Clock
 from train.optim import Plan
+from train.work import Work
 
 STAGES = ("fetch", "gather", "captions", "decode")
 
@@ -21,10 +22,12 @@ STAGES = ("fetch", "gather", "captions", "decode")
 class Throughput(Callback):
     """Logs each `interval` steps, over all ranks.
 
-    Over the steps since the last log:
+    Over the steps since the last log, the time in which held-out data is looked at left out:
         throughput/samples_per_sec: images a second; throughput/data_wait_fraction: share of the time in which
-        the training step waited for data, mean of the ranks; captions/SOURCE: share of the captions drawn;
-        streams/NAME: share of the samples of a mix's stream;
+        the training step waited for data, mean of the ranks; throughput/model_flops_per_sec: useful
+        operations of all ranks (train.flops); throughput/mfu: these over what the devices could do, where
+        that is known; captions/SOURCE: share of the captions drawn; streams/NAME: share of the samples of a
+        mix's stream;
         data/STAGE_ms: milliseconds for a rank's batch in a stage (fetch: waiting for shards, verifying,
         mapping; gather: views of samples; captions: choosing; decode: decoding, cropping, resizing). Stages
         run ahead of the training step: they cost it nothing as long as it does not wait.
@@ -33,16 +36,16 @@ class Throughput(Callback):
         opened that did not have to be fetched), data/shards_fetched.
     """
 
-    def __init__(self, interval: int, loader: CaptionLoader, plan: Plan) -> None:
+    def __init__(self, interval: int, loader: CaptionLoader, plan: Plan, clock: Clock, work: Work) -> None:
         """Logs each `interval` steps."""
-        self.interval, self.plan = interval, plan
+        self.interval, self.plan, self.clock, self.work = interval, plan, clock, work
         self.counters = loader.dataset.counters
         self.sources, self.streams = loader.dataset.info.sources, loader.dataset.stream_names
         self._restart()
 
     def _restart(self) -> None:
-        self.began = self.waiting_since = time.perf_counter()
-        self.waited, self.steps = 0.0, 0
+        self.began = self.waiting_since = self.clock.now()
+        self.waited, self.steps, self.flops = 0.0, 0, 0.0
         self.counted = self.counters.total()
         self.drawn = torch.zeros(len(self.sources), dtype=torch.int64)
         self.mixed = torch.zeros(len(self.streams), dtype=torch.int64)
@@ -53,14 +56,15 @@ class Throughput(Callback):
 
     def before_dataloader(self, state: State, logger: Logger) -> None:
         """Starts waiting."""
-        self.waiting_since = time.perf_counter()
+        self.waiting_since = self.clock.now()
 
     def after_dataloader(self, state: State, logger: Logger) -> None:
         """Ends waiting."""
-        self.waited += time.perf_counter() - self.waiting_since
+        self.waited += self.clock.now() - self.waiting_since
 
     def after_train_batch(self, state: State, logger: Logger) -> None:
-        """Counts the sources and the streams that this rank's batch drew."""
+        """Counts the sources and the streams that this rank's batch drew, and its work."""
+        self.flops += self.work.of_batch(state.batch)
         for counts, column in ((self.drawn, "caption_source"), (self.mixed, "stream")):
             counts += torch.bincount(state.batch[column].cpu(), minlength=len(counts))
 
@@ -69,10 +73,11 @@ class Throughput(Callback):
         self.steps += 1
         if int(state.timestamp.batch) % self.interval:
             return
-        elapsed = time.perf_counter() - self.began
+        elapsed = self.clock.now() - self.began
         total = self.counters.total()
         ranks = {
             "waited": self.waited / elapsed,
+            "flops": self.flops / elapsed,
             **{f"since/{name}": value for name, value in asdict(total - self.counted).items()},
             **{f"total/{name}": value for name, value in asdict(total).items()},
             **{f"captions/{name}": int(n) for name, n in zip(self.sources, self.drawn, strict=True)},
@@ -86,7 +91,10 @@ class Throughput(Callback):
         mixed = _shares({f"streams/{name}": ranks[f"streams/{name}"] for name in self.streams})
         total = ReadCounts(**{name: int(ranks[f"total/{name}"]) for name in asdict(ReadCounts())})
         batches = ranks["since/samples"] * dist.get_world_size() / self.plan.global_batch
+        peak = self.work.peak
         return {
+            "throughput/model_flops_per_sec": ranks["flops"],
+            **({} if peak is None else {"throughput/mfu": ranks["flops"] / dist.get_world_size() / peak}),
             "throughput/samples_per_sec": self.steps * self.plan.global_batch / elapsed,
             "throughput/data_wait_fraction": ranks["waited"] / dist.get_world_size(),
             **drawn,

@@ -18,7 +18,7 @@ from typing import Any
 from engine.native import PrepareOptions, ThreadPool, commit_file, prepare_images
 from engine.page.model import PageCaption, PageSample
 
-_DATA = Path(__file__).parent / "data"
+_PAGE = Path(__file__).parent / "data" / "page"
 _THUMBNAIL = PrepareOptions(resize_shorter=160, quality=72)
 _IMAGES_AT_ONCE = 64
 # Stretched to its shorter side, a banner of 50:1 would still be a large file.
@@ -39,23 +39,30 @@ def write_page(path: Path, title: str, samples: Iterable[PageSample], sources: S
     """
     shown = list(_sample_rows(samples, ThreadPool(1)))
     data = {"title": title, "sources": list(sources), "samples": shown}
-    commit_file(path, _page(title, data).encode())
+    commit_file(path, page_text(_PAGE, title, data).encode())
     return len(shown)
 
 
-def _page(title: str, data: Mapping[str, Any]) -> str:
-    style = (_DATA / "page.css").read_text(encoding="utf-8")
-    script = (_DATA / "page.js").read_text(encoding="utf-8")
+def page_text(template: Path, title: str, data: Mapping[str, Any]) -> str:
+    """One HTML file of a template and its data.
+
+    Args:
+        template: without suffix; `.html`, `.css` and `.js` lie there. The script finds the data as JSON in
+            the element `data`.
+        title: stands where the template says @TITLE@.
+        data: of JSON's kinds.
+    """
+    style = template.with_suffix(".css").read_text(encoding="utf-8")
+    script = template.with_suffix(".js").read_text(encoding="utf-8")
     policy = (
         f"default-src 'none'; img-src data:; style-src '{_hash(style)}'; script-src '{_hash(script)}';"
         " base-uri 'none'; form-action 'none'"
     )
-    body = (_DATA / "page.html").read_text(encoding="utf-8")
-    parts = {"POLICY": policy, "TITLE": html.escape(title), "STYLE": style, "SCRIPT": script}
-    for name, text in parts.items():
+    body = template.with_suffix(".html").read_text(encoding="utf-8")
+    for name, text in {"POLICY": policy, "STYLE": style, "SCRIPT": script}.items():
         body = body.replace(f"@{name}@", text)
-    # Last, so that nothing in the data is taken for a place holder.
-    before, after = body.split("@DATA@")
+    # Then what is given, so that nothing in it is taken for a place holder.
+    before, after = (part.replace("@TITLE@", html.escape(title)) for part in body.split("@DATA@"))
     return before + _json(data) + after
 
 

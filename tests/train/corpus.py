@@ -17,6 +17,7 @@ from PIL import Image
 from streaming import MDSWriter
 
 from engine.build.samples import COLUMNS
+from engine.tokenizers import load_tokenizer
 
 SOURCES = ("alttext", "vecap")
 COLOURS = ((220, 30, 30), (30, 200, 30), (40, 60, 230), (230, 210, 40), (30, 30, 30), (240, 240, 240))
@@ -36,10 +37,7 @@ def write_corpus(folder: Path, count: int, seed: int, context: int = CONTEXT) ->
     with MDSWriter(out=str(folder), columns=COLUMNS, hashes=["sha1"]) as writer:
         for number, kind in enumerate(kinds):
             writer.write(_row(f"{seed}/{number:05d}", kind, rng))
-    tokenizer = {
-        "name": "clip", "fingerprint": "a" * 64, "context_length": context, "vocab_size": END + 1,
-        "pad_id": 0, "bos_id": START, "eos_id": END, "truncation": "keep_ends",
-    }  # fmt: skip
+    tokenizer = load_tokenizer("clip", context).describe()
     description = {
         "format": "veclip-engine/1", "sources": list(SOURCES), "tokenizer": tokenizer, "has_scores": False,
         "samples": count,

@@ -1,0 +1,138 @@
+"""What is measured on held-out data, during training and at its end: retrieval and zero-shot sets."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from composer.core import Callback, Event, State
+from composer.loggers import Logger
+from composer.utils import create_interval_scheduler
+
+from loaders.batches import ImageOptions
+from loaders.retrieval import RetrievalConfig
+from train import retrieval, zeroshot
+from train.checkpoints import ModelCard
+from train.clock import Clock
+from train.model import ContrastiveModel
+from train.stopping import Pace, StopNotice, StoppedError, at_once
+
+ZEROSHOT = "zeroshot/"
+
+
+@dataclasses.dataclass(frozen=True)
+class Probes:
+    """Held-out sets of a run.
+
+    Attributes:
+        image: what the model takes, for zero-shot sets.
+        retrieval: or None.
+        zeroshot: by the name that the recipe gives.
+    """
+
+    model: ContrastiveModel
+    precision: str
+    image: ImageOptions
+    retrieval: RetrievalConfig | None
+    zeroshot: Mapping[str, zeroshot.ZeroShotTask]
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to measure."""
+        return self.retrieval is not None or bool(self.zeroshot)
+
+    def line(self) -> str:
+        """What is looked at, in a line."""
+        names = [*(["retrieval"] if self.retrieval else []), *(f"zero-shot {n}" for n in self.zeroshot)]
+        return f"held out: {', '.join(names) or 'nothing'}"
+
+    def measure(self, pace: Pace = at_once) -> dict[str, float]:
+        """Measure all of it; every rank returns the same numbers.
+
+        Args:
+            pace: how batches are walked, such as `StopNotice.between`.
+
+        Returns:
+            Retrieval's figures under their own names, those of a zero-shot set under `zeroshot/SET/`.
+        """
+        table: dict[str, float] = {}
+        if self.retrieval is not None:
+            table |= retrieval.evaluate_retrieval(self.model, self.retrieval, self.precision, pace)
+        for name, task in self.zeroshot.items():
+            found = zeroshot.evaluate_zeroshot(self.model, task, self.image, self.precision, pace)
+            table |= {f"{ZEROSHOT}{name}/{key}": value for key, value in found.items()}
+        return table
+
+
+def open_probes(
+    model: ContrastiveModel,
+    card: ModelCard,
+    precision: str,
+    retrieval: RetrievalConfig | None,
+    sets: Mapping[str, zeroshot.ZeroShotConfig],
+) -> Probes:
+    """Fit the sets to the model's tokenizer and find their files.
+
+    Raises:
+        UserError: a set that is none, or a tokenizer that is not the training data's.
+    """
+    if retrieval is not None:
+        retrieval = dataclasses.replace(
+            retrieval, tokenizer_fingerprint=card.tokenizer.fingerprint, tokenizer_name=card.tokenizer.name
+        )
+    tokenizer = zeroshot.data_tokenizer(card.tokenizer) if sets else None
+    tasks = {name: zeroshot.open_task(given, tokenizer) for name, given in sets.items() if tokenizer}
+    return Probes(model, precision, ImageOptions(card.architecture.image_size), retrieval, tasks)
+
+
+class ProbeCallback(Callback):
+    """Measures each `interval` of training and logs it; the end of training is the caller's."""
+
+    def __init__(
+        self, interval: str, probes: Probes, last_step: int, clock: Clock, notice: StopNotice
+    ) -> None:
+        """Take what to measure.
+
+        Args:
+            interval: a Composer time such as "1ep".
+            probes: the sets.
+            last_step: of the run, after which the caller measures.
+            clock: stands still meanwhile.
+            notice: a wish to stop ends the measurement, and then the run with a checkpoint.
+        """
+        self._due = create_interval_scheduler(
+            interval, include_end_of_training=False, checkpoint_events=False
+        )
+        self._probes, self._last_step, self._clock, self._notice = probes, last_step, clock, notice
+
+    def run_event(self, event: Event, state: State, logger: Logger) -> None:
+        """Measure when due."""
+        if event not in (Event.BATCH_END, Event.EPOCH_END) or not self._due(state, event):
+            return
+        if self._notice.agreed or int(state.timestamp.batch) >= self._last_step:
+            return
+        with self._clock.paused():
+            try:
+                table = self._probes.measure(self._notice.between)
+            except StoppedError:
+                return  # the checkpoint event that follows saves, and ends the run
+        logger.log_metrics({**metric_names(table), "probes/seconds": self._clock.last_pause_s})
+
+
+def metric_names(table: Mapping[str, float]) -> dict[str, float]:
+    """The names under which loggers see a table."""
+    return {
+        f"metrics/{name}" if name.startswith(ZEROSHOT) else f"metrics/retrieval/{name}": value
+        for name, value in table.items()
+    }
+
+
+def format_tables(table: Mapping[str, Any]) -> str:
+    """All of it as text, in percent."""
+    parts = [] if "images" not in table else [retrieval.format_table(table)]
+    sets: dict[str, dict[str, float]] = {}
+    for key, value in table.items():
+        if key.startswith(ZEROSHOT):
+            name, figure = key.removeprefix(ZEROSHOT).split("/", 1)
+            sets.setdefault(name, {})[figure] = value
+    return "\n".join([*parts, *(zeroshot.format_table(name, own) for name, own in sets.items())])
