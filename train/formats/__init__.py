@@ -1,0 +1,1 @@
+"""Models in other systems' formats: a ModelCard and a CLIP, written and read."""
