@@ -47,32 +47,82 @@ class TextConfig:
 
 
 @dataclass(frozen=True)
+class StartWeights:
+    """Weights to start from instead of random ones.
+
+    Attributes:
+        path: an open_clip state dict (.safetensors, .pt), a checkpoint of open_clip's trainer, or one of ours
+            or its run's folder (the averaged weights, where it has them).
+        towers: which to take; the logit scale comes with `both`.
+    """
+
+    path: str
+    towers: Literal["both", "image", "text"] = "both"
+
+
+@dataclass(frozen=True)
+class LockImage:
+    """A locked image tower (LiT, Zhai et al. 2022).
+
+    Attributes:
+        unlocked_groups: so many groups, counted from the end as open_clip does, train all the same: the
+            projection, the last block with the final norm, each block before it, the embeddings.
+    """
+
+    unlocked_groups: int = 0
+
+
+@dataclass(frozen=True)
+class LockText:
+    """A locked text tower.
+
+    Attributes:
+        unlocked_layers: as LockImage's groups (open_clip's word for them here).
+    """
+
+    unlocked_layers: int = 0
+
+
+@dataclass(frozen=True)
 class ModelConfig:
     """Either `name` (one of open_clip's) or `embed_dim`, `vision` and `text`.
 
     Attributes:
         image_size: with `name` only: another input size, pixels (position embeddings are made to fit).
+        patch_dropout: with `name` only: share of the patches that are left out in training.
         quick_gelu: OpenAI's approximation of GELU; null: what the named model has, otherwise exact GELU.
         init_temperature: the logit scale starts at log(1 / this); null: the loss's own (CLIP's 0.07, SigLIP's
             0.1).
         grad_checkpointing: recompute activations in the backward pass: less memory, about a third more time.
+        weights: start from these instead of random ones, or null.
+        lock_image: the image tower does not train, or null.
+        lock_text: the text tower does not train, or null.
     """
 
     name: str | None = None
     image_size: int | None = None
+    patch_dropout: float | None = None
     embed_dim: int | None = None
     vision: VisionConfig | None = None
     text: TextConfig | None = None
     quick_gelu: bool | None = None
     init_temperature: float | None = None
     grad_checkpointing: bool = False
+    weights: StartWeights | None = None
+    lock_image: LockImage | None = None
+    lock_text: LockText | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a temperature that has no logarithm.
+        """Refuse a temperature without a logarithm, a share that is none, locks that leave nothing to learn.
 
         Raises:
-            UserError: it is not above 0.
+            UserError: naming the setting.
         """
+        share = self.patch_dropout if self.vision is None else self.vision.patch_dropout
+        if share is not None and not 0 <= share < 1:
+            raise UserError(f"model's patch_dropout: {share} given; expected 0 to below 1")
+        if self.lock_image == LockImage() and self.lock_text == LockText():
+            raise UserError("model: lock_image and lock_text leave nothing to learn; unlock one, or groups")
         if self.init_temperature is not None and not 0 < self.init_temperature < math.inf:
             raise UserError(
                 f"model.init_temperature: {self.init_temperature} given; expected a number above 0"
@@ -159,9 +209,9 @@ def _named(config: ModelConfig) -> dict[str, Any]:
     base = open_clip.get_model_config(config.name)
     if base is None:
         raise UserError(f"model.name: {config.name}: open_clip has no such model{_near(config.name)}")
-    if config.image_size is not None:
-        base = {**base, "vision_cfg": {**base["vision_cfg"], "image_size": config.image_size}}
-    return dict(base)
+    changes = {"image_size": config.image_size, "patch_dropout": config.patch_dropout}
+    given = {name: value for name, value in changes.items() if value is not None}
+    return {**base, "vision_cfg": {**base["vision_cfg"], **given}}
 
 
 def _near(name: str | None) -> str:
@@ -174,8 +224,9 @@ def _near(name: str | None) -> str:
 def _sized(config: ModelConfig) -> dict[str, Any]:
     if config.embed_dim is None or config.vision is None or config.text is None:
         raise UserError("model: give name, or all of embed_dim, vision and text")
-    if config.image_size is not None:
-        raise UserError("model.image_size: only with name; here it is model.vision.image_size")
+    for field in ("image_size", "patch_dropout"):
+        if getattr(config, field) is not None:
+            raise UserError(f"model.{field}: only with name; here it is model.vision.{field}")
     vision, text = config.vision, config.text
     if vision.width % vision.head_width:
         raise UserError(

@@ -4,13 +4,13 @@ Forward: microbatch by microbatch, without a graph; only the features stay. The 
 so its negatives are those of the whole batch. Backward: given the gradients of the features, each microbatch
 is computed again, now with a graph, and its share of the parameters' gradients added up.
 
-To autograd the whole is one operation from parameters to features. DDP therefore sees each parameter's
+To autograd a tower is one operation from parameters to features. DDP therefore sees each parameter's
 gradient once, complete, as it does without microbatches: no `no_sync`, no reentrant hooks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -19,68 +19,60 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-Encode = Callable[..., tuple[Tensor, ...]]
+Encode = Callable[[Tensor], Tensor]
 
 
-def encode_twice(
-    encode: Encode, inputs: Sequence[Tensor], size: int, module: nn.Module
-) -> tuple[Tensor, ...]:
-    """encode(*inputs), its activations never held for more than `size` rows.
+def encode_twice(encode: Encode, inputs: Tensor, size: int, parameters: Iterable[nn.Parameter]) -> Tensor:
+    """encode(inputs), its activations never held for more than `size` rows.
 
-    Random draws (patch dropout) are repeated in the second pass. While gradients are added up, there is one
-    more copy of them than without microbatches.
+    Random draws (patch dropout) are repeated in the second pass, which a locked tower is spared. While
+    gradients are added up, there is one more copy of them than without microbatches.
 
     Args:
-        encode: gives tensors [B, ...] whose row i depends on row i of its inputs alone (no batch
+        encode: gives a tensor [B, ...] whose row i depends on row i of its input alone (no batch
             normalisation); enters its own autocast, as the second pass runs outside the trainer's.
-        inputs: tensors [B, ...].
+        inputs: tensor [B, ...].
         size: rows of a microbatch; the last may have fewer.
-        module: its trainable parameters get gradients.
+        parameters: those that `encode` uses; the trainable ones get gradients.
     """
-    trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    job = _Job(encode, tuple(inputs), size)
-    return tuple(_TwoPasses.apply(job, *trainable))  # type: ignore[no-untyped-call]
+    trainable = [parameter for parameter in parameters if parameter.requires_grad]
+    features: Tensor = _TwoPasses.apply(_Job(encode, inputs, size), *trainable)  # type: ignore[no-untyped-call]
+    return features
 
 
 @dataclass(frozen=True)
 class _Job:
     encode: Encode
-    inputs: tuple[Tensor, ...]
+    inputs: Tensor
     size: int
-
-    def microbatches(self) -> Iterator[tuple[Tensor, ...]]:
-        return zip(*(torch.split(tensor, self.size) for tensor in self.inputs), strict=True)
 
     @property
     def device(self) -> torch.device:
-        return self.inputs[0].device
+        return self.inputs.device
 
 
 class _TwoPasses(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, job: _Job, *parameters: Tensor) -> tuple[Tensor, ...]:
+    def forward(ctx: Any, job: _Job, *parameters: Tensor) -> Tensor:
         """First pass: autograd records nothing inside a Function."""
         ctx.job, ctx.parameters, ctx.draws = job, parameters, []
         features = []
-        for microbatch in job.microbatches():
+        for microbatch in torch.split(job.inputs, job.size):
             ctx.draws.append(_random_state(job.device))
-            features.append(job.encode(*microbatch))
-        return tuple(torch.cat(parts) for parts in zip(*features, strict=True))
+            features.append(job.encode(microbatch))
+        return torch.cat(features)
 
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator]
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         """Second pass."""
+        job: _Job = ctx.job
         sums: list[Tensor | None] = [None] * len(ctx.parameters)
-        parts = zip(*(torch.split(grad, ctx.job.size) for grad in grads), strict=True)
-        for draws, microbatch, part in zip(ctx.draws, ctx.job.microbatches(), parts, strict=True):
-            with _replayed(draws, ctx.job.device), torch.enable_grad():  # type: ignore[no-untyped-call]
-                features = ctx.job.encode(*microbatch)
-            # A locked tower's features have no graph.
-            learnt = [i for i, feature in enumerate(features) if feature.requires_grad]
-            found = torch.autograd.grad(
-                [features[i] for i in learnt], ctx.parameters, [part[i] for i in learnt], allow_unused=True
-            )
+        parts = zip(ctx.draws, *(torch.split(x, job.size) for x in (job.inputs, grad)), strict=True)
+        for draws, microbatch, part in parts:
+            with _replayed(draws, job.device), torch.enable_grad():  # type: ignore[no-untyped-call]
+                features = job.encode(microbatch)
+            found = torch.autograd.grad(features, ctx.parameters, part, allow_unused=True)
             sums = [_plus(total, grad) for total, grad in zip(sums, found, strict=True)]
         return None, *sums
 

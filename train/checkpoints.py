@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
+from torch import Tensor
 
 from engine.errors import UserError
 from train.architecture import Architecture, TokenizerFacts
+from train.average import AverageWeights
 from train.model import ContrastiveModel, Normalisation, build_clip
 from train.seals import LATEST, load_data
 
@@ -70,9 +73,13 @@ def read_tokenizer(folder: str | Path) -> TokenizerFacts:
         ) from error
 
 
-def load_model(where: str | Path) -> tuple[ContrastiveModel, ModelCard, Path]:
+def load_model(where: str | Path, averaged: bool = True) -> tuple[ContrastiveModel, ModelCard, Path]:
     """A trained model from a run's folder (its latest checkpoint) or a checkpoint file with model.json
     beside it.
+
+    Args:
+        where: the folder or file.
+        averaged: take the averaged weights (`ema`), if the checkpoint has them.
 
     Raises:
         UserError: nothing there, or weights that do not fit the card.
@@ -86,7 +93,7 @@ def load_model(where: str | Path) -> tuple[ContrastiveModel, ModelCard, Path]:
     card = ModelCard.load(path.parent / MODEL)
     model = ContrastiveModel(build_clip(card.architecture, seed=0), card.normalisation)
     try:
-        model.load_state_dict(_weights(path))
+        model.load_state_dict(weights_in(load_data(path), path, averaged))
     except RuntimeError as error:
         raise UserError(
             f"{path}: does not fit {path.parent / MODEL}: {' '.join(str(error).split())}"
@@ -94,10 +101,17 @@ def load_model(where: str | Path) -> tuple[ContrastiveModel, ModelCard, Path]:
     return model, card, path.resolve()
 
 
-def _weights(path: Path) -> dict[str, Any]:
+def weights_in(data: Mapping[str, Any], path: Path, averaged: bool = True) -> dict[str, Tensor]:
+    """The weights of a checkpoint of ours, by name: the averaged ones, where it has them and they are wanted.
+
+    Raises:
+        UserError: not a Composer checkpoint.
+    """
     try:
-        return dict(load_data(path)["state"]["model"])
-    except (KeyError, TypeError) as error:
+        state = data["state"]
+        average = dict(state.get("algorithms", ())).get(AverageWeights.__qualname__, {})
+        return {**state["model"], **(average.get("weights", {}) if averaged else {})}
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{path}: not a Composer checkpoint ({type(error).__name__}: {error})") from error
 
 

@@ -22,8 +22,10 @@ from loaders.recipe.sources import apply_overrides, read_yaml
 from loaders.recipe.strict import build, to_plain
 from loaders.retrieval import RetrievalConfig
 from train.architecture import ModelConfig, image_size_of
+from train.average import EmaConfig
 from train.loss import LossConfig
 from train.optim import OptimizerConfig, ScheduleConfig, check_time
+from train.sharded import FsdpConfig
 from train.zeroshot import ZeroShotConfig
 
 DERIVED = {
@@ -72,6 +74,10 @@ class TrainConfig:
             AVX512-BF16 or AMX.
         device_train_microbatch_size: samples of a rank whose activations are held at a time; the towers run
             twice, the loss and its gradients stay the whole batch's (train/README.md). `auto` is refused.
+        compile: torch.compile for the blocks of both towers (train.compiled); needs a C++ compiler.
+        channels_last: images and the patch embedding as [B, H, W, 3] in memory.
+        ema: average the weights over steps (train.average.EmaConfig), and evaluate the average; or null.
+        fsdp: shard the towers over ranks (train.sharded.FsdpConfig), or null for DDP.
         seed: of weights and draws.
         run_name: name of the run; null takes the recipe's file name.
         save_folder: checkpoints, config.yaml, log.jsonl and results.json; null saves nothing. A URI (s3://...):
@@ -100,6 +106,10 @@ class TrainConfig:
     max_bad_steps: int = 10
     precision: Literal["auto", "fp32", "amp_bf16", "amp_fp16"] = "auto"
     device_train_microbatch_size: int | str | None = None
+    compile: bool = False
+    channels_last: bool = False
+    ema: EmaConfig | None = None
+    fsdp: FsdpConfig | None = None
     seed: int = SEED
     run_name: str | None = None
     save_folder: str | None = "runs/{run_name}"
@@ -174,6 +184,7 @@ def _check(config: TrainConfig) -> None:
             "would silently have fewer negatives; give the largest number that fits, such as "
             f"{min(64, config.data.batch_size)}: the loss stays that of the whole batch"
         )
+    _check_options(config)
     for name in ("max_duration", "save_interval", "eval_interval"):
         if getattr(config, name) is not None:
             check_time(getattr(config, name), name)
@@ -188,3 +199,25 @@ def _check(config: TrainConfig) -> None:
         raise UserError("autoresume: needs save_folder, where checkpoints are; give one, or no autoresume")
     if config.autoresume and config.save_overwrite:
         raise UserError("autoresume and save_overwrite: one goes on, the other starts anew; give one of them")
+
+
+def _check_options(config: TrainConfig) -> None:
+    """Refuse options that do not go together."""
+    if config.fsdp is not None and config.device_train_microbatch_size is not None:
+        raise UserError(
+            "fsdp and device_train_microbatch_size: microbatches run the towers inside one operation, where "
+            "FSDP cannot fetch weights; give one of them (model.grad_checkpointing goes with fsdp)"
+        )
+    if config.fsdp is not None and config.channels_last:
+        raise UserError("fsdp and channels_last: torch shards contiguous weights only; give one of them")
+    if config.ema is not None and check_time(config.ema.half_life, "ema.half_life").value <= 0:
+        raise UserError(f"ema.half_life: {config.ema.half_life} given; expected more than 0")
+    locks = {"image": config.model.lock_image, "text": config.model.lock_text}
+    for tower, lock in locks.items():
+        start = config.model.weights
+        loaded = start is not None and start.towers in ("both", tower)
+        if lock is not None and not loaded and config.load_path is None:
+            raise UserError(
+                f"model.lock_{tower}: a locked tower keeps its weights, and these would be random; give "
+                f"model.weights={{path: FILE, towers: {tower}}}, or load_path"
+            )

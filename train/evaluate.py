@@ -31,6 +31,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--batch-size", type=int, default=128, metavar="N", help="images a batch (default: 128)"
     )
+    parser.add_argument(
+        "--weights",
+        choices=("averaged", "trained"),
+        default="averaged",
+        help="of a run with ema: the average (default) or the weights of the last step",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the numbers to FILE")
     options = parser.parse_args(arguments)
     # Imported late: torch and Composer take seconds, --help must not.
@@ -54,7 +60,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     from train.checkpoints import load_model
     from train.retrieval import evaluate_retrieval, format_table, write_results
 
-    model, card, path = load_model(options.checkpoint)
+    model, card, path = load_model(options.checkpoint, options.weights == "averaged")
     config = RetrievalConfig(
         local=options.data,
         batch_size=options.batch_size,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ import torch
 from composer.core import Algorithm, Event, Precision, State
 from composer.loggers import Logger
 from composer.utils import dist
-from torch import Tensor
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from engine.errors import UserError
 from train.stopping import StopNotice, any_rank
@@ -56,7 +59,7 @@ class StepGuard(Algorithm):
             UserError: after too many bad steps in a row, on all ranks.
         """
         parameters = [p for p in state.model.parameters() if p.grad is not None]
-        norm = float(torch.nn.utils.clip_grad_norm_(parameters, self.max_norm or math.inf))
+        norm = clip_gradients(parameters, self.max_norm)
         loss = _loss_of(state)
         # With fp16 a gradient overflows now and then; the scaler drops the step and lowers its factor.
         scaled = state.precision == Precision.AMP_FP16
@@ -98,6 +101,21 @@ class StepGuard(Algorithm):
     def state_dict(self) -> dict[str, Any]:
         """Keep nothing: a resumed run counts bad steps anew."""
         return {}
+
+
+def clip_gradients(parameters: Sequence[nn.Parameter], max_norm: float | None) -> float:
+    """Scale gradients so that their L2 norm is at most `max_norm` (None: leave them); give the norm before.
+
+    With FSDP some are sharded and some whole, which torch does not mix; the norm is that of all ranks' parts.
+    """
+    parts = [[p for p in parameters if isinstance(p, DTensor) == sharded] for sharded in (False, True)]
+    norms = [get_total_norm([p.grad for p in part if p.grad is not None]) for part in parts if part]
+    wholes = [norm.full_tensor() if isinstance(norm, DTensor) else norm for norm in norms]
+    total = torch.linalg.vector_norm(torch.stack(wholes)) if len(wholes) > 1 else wholes[0]
+    for part in parts:
+        if part and max_norm is not None:
+            clip_grads_with_norm_(part, max_norm, total)
+    return float(total)
 
 
 def _loss_of(state: State) -> float:

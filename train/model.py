@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ import torch.nn.functional as F
 from composer.models import ComposerModel
 from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
 from open_clip.transformer import text_global_pool
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from engine.errors import UserError
@@ -90,9 +91,28 @@ def run_text(model: CLIP, text: Tensor) -> Tensor:
     length = text.shape[1]
     dtype = model.transformer.get_cast_dtype()
     x = model.token_embedding(text).to(dtype) + model.positional_embedding[:length].to(dtype)
-    x = model.transformer(x, attn_mask=model.attn_mask[:length, :length])
+    # Contiguous, so that compiled code for any length is that for the whole context as well.
+    x = model.transformer(x, attn_mask=model.attn_mask[:length, :length].contiguous())
     x = text_global_pool(model.ln_final(x), text, model.text_pool_type, eos_token_id=model.text_eos_id)
     return _unit(_project(model, x))
+
+
+def blocks_of(tower: nn.Module, name: str) -> nn.ModuleList:
+    """The transformer blocks of a tower, first to last.
+
+    Raises:
+        UserError: it has none.
+    """
+    blocks = getattr(getattr(tower, "transformer", None), "resblocks", None)
+    if not isinstance(blocks, nn.ModuleList):
+        raise UserError(f"the {name} tower has no transformer blocks, which compile, locks and fsdp work on")
+    return blocks
+
+
+def text_parameters(clip: CLIP) -> Iterator[nn.Parameter]:
+    """Those of the text tower: all but the image tower's and those of the logits."""
+    others = {id(parameter) for parameter in (*clip.visual.parameters(), clip.logit_scale, clip.logit_bias)}
+    return (parameter for parameter in clip.parameters() if id(parameter) not in others)
 
 
 def _unit(features_BD: Tensor) -> Tensor:
@@ -133,6 +153,7 @@ class ContrastiveModel(ComposerModel):
         precision: str = "fp32",
         loss: LossConfig | None = None,
         microbatch: int | None = None,
+        channels_last: bool = False,
     ) -> None:
         """Wrap `clip`; its weights appear in checkpoints as `clip.*`.
 
@@ -142,6 +163,7 @@ class ContrastiveModel(ComposerModel):
             precision: of the forward pass.
             loss: by default InfoNCE.
             microbatch: samples whose activations are held at a time (train.cached); None: the whole batch's.
+            channels_last: keep images, and what convolutions see of them, as [B, H, W, 3] in memory.
 
         Raises:
             UserError: `microbatch` for a tower with batch normalisation.
@@ -149,6 +171,8 @@ class ContrastiveModel(ComposerModel):
         super().__init__()
         self.clip, self.precision, self.loss_config = clip, precision, loss or LossConfig()
         self.microbatch = microbatch
+        self.image_format = torch.channels_last if channels_last else torch.contiguous_format
+        clip.visual.to(memory_format=self.image_format)
         if microbatch is not None and any(isinstance(m, _BatchNorm) for m in clip.modules()):
             raise UserError(
                 "device_train_microbatch_size: this model normalises over the batch, so microbatches would "
@@ -159,25 +183,30 @@ class ContrastiveModel(ComposerModel):
 
     def forward(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
         """Unit features [B, D] of both towers, scale and SigLIP's bias; all of it inside DDP's forward."""
-        inputs, size = (batch["image"], batch["text"]), self.microbatch
-        if size is None or len(inputs[0]) <= size:
-            image, text = self._encode(*inputs)
-        else:
-            image, text = encode_twice(self._encode, inputs, size, self.clip)
+        image = self._encode(self.encode_image, batch["image"], self.clip.visual.parameters())
+        text = self._encode(partial(encode_text, self.clip), batch["text"], text_parameters(self.clip))
         outputs = {"image": image, "text": text, "scale": self.clip.logit_scale.exp()}
         if self.clip.logit_bias is not None:
-            outputs["bias"] = self.clip.logit_bias
+            outputs["bias"] = self.clip.logit_bias.clone()  # DDP takes a bare parameter for unused
         return outputs
 
-    def _encode(self, image: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
-        with precision_context(self.precision):
-            return self.encode_image(image), encode_text(self.clip, text)
+    def _encode(
+        self, tower: Callable[[Tensor], Tensor], inputs: Tensor, parameters: Iterable[nn.Parameter]
+    ) -> Tensor:
+        def encode(part: Tensor) -> Tensor:
+            with precision_context(self.precision):
+                return tower(part)
+
+        if self.microbatch is None or len(inputs) <= self.microbatch:
+            return encode(inputs)
+        return encode_twice(encode, inputs, self.microbatch, parameters)
 
     def encode_image(self, image: Tensor) -> Tensor:
         """Unit image features [B, D]."""
         if image.dtype == torch.uint8:
             image = (image.to(torch.float32) / 255 - self.image_mean) / self.image_std
-        return _unit(self.clip.encode_image(image.to(self.clip.logit_scale.dtype)))
+        image = image.to(self.clip.logit_scale.dtype, memory_format=self.image_format)
+        return _unit(self.clip.encode_image(image))
 
     def loss(self, outputs: Mapping[str, Tensor], batch: Mapping[str, Any]) -> Tensor:
         """This rank's share of the contrastive loss over the global batch."""

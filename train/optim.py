@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,6 +11,7 @@ import torch
 from composer.core import Time
 from composer.optim import DecoupledAdamW
 from torch import nn
+from torch.distributed.tensor import DTensor
 
 from engine.errors import UserError
 from loaders.recipe.times import RunLength
@@ -61,18 +63,23 @@ class ScheduleConfig:
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     """Splits parameters as open_clip does: no decay for norms, biases, gains and the logit scale (less than
-    2-D)."""
-    decay: list[nn.Parameter] = []
-    plain: list[nn.Parameter] = []
+    2-D).
+
+    Locked ones are left out. A fused step takes sharded parameters (FSDP) or whole ones: they are groups of
+    their own.
+    """
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             exempt = parameter.ndim < 2 or name.endswith(("bias", "logit_scale"))
-            (plain if exempt else decay).append(parameter)
-    return [{"params": plain, "weight_decay": 0.0}, {"params": decay, "weight_decay": weight_decay}]
+            groups.setdefault((not exempt, isinstance(parameter, DTensor)), []).append(parameter)
+    return [
+        {"params": groups[key], "weight_decay": weight_decay if key[0] else 0.0} for key in sorted(groups)
+    ]
 
 
 def build_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
-    """An AdamW over `parameter_groups`; torch's as one fused kernel.
+    """An AdamW over `parameter_groups`; torch's as one fused kernel, Composer's has none and loops.
 
     torch multiplies weights by 1 - weight_decay * lr, Composer's DecoupledAdamW by 1 - weight_decay * lr /
     peak: its weight decay is ours times the peak learning rate, and both then take the same steps.
@@ -140,9 +147,35 @@ def warmup_cosine(step: int, warmup: int, total: int, final: float) -> float:
     return final + (1 - final) * 0.5 * (1 + math.cos(math.pi * progress))
 
 
-def build_schedule(
-    optimizer: torch.optim.Optimizer, config: ScheduleConfig, plan: Plan
-) -> torch.optim.lr_scheduler.LambdaLR:
+class Schedule(torch.optim.lr_scheduler.LambdaLR):
+    """LambdaLR whose checkpoint is the step alone: after a resume the recipe's settings hold.
+
+    Composer restores the optimizer before it, with the learning rates, betas and weight decays of the
+    checkpoint; a run that goes on with another `optimizer.lr`, or with other groups (FSDP), means its own.
+    """
+
+    def __init__(self, optimizer: torch.optim.Optimizer, multiplier: Callable[[int], float]) -> None:
+        """Multiply each group's learning rate of now by `multiplier(step)`."""
+        super().__init__(optimizer, multiplier)
+        self._settings = [{k: v for k, v in g.items() if k != "params"} for g in optimizer.param_groups]
+
+    def state_dict(self) -> dict[str, Any]:
+        """The step."""
+        return {"last_epoch": self.last_epoch}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go to a step, with the settings that this was made with."""
+        self.last_epoch = int(state_dict["last_epoch"])
+        self._last_lr = [
+            base * multiplier(self.last_epoch)
+            for base, multiplier in zip(self.base_lrs, self.lr_lambdas, strict=True)
+        ]
+        groups = zip(self.optimizer.param_groups, self._settings, self._last_lr, strict=True)
+        for group, settings, lr in groups:
+            group.update(settings, lr=lr)
+
+
+def build_schedule(optimizer: torch.optim.Optimizer, config: ScheduleConfig, plan: Plan) -> Schedule:
     """A torch scheduler, to be stepped after each optimizer step.
 
     Not a Composer scheduler: Composer evaluates those before it advances its clock, so that the first
@@ -154,6 +187,4 @@ def build_schedule(
         raise UserError(
             f"schedule.warmup: {config.warmup} is {warmup} steps, more than the whole run ({plan.total})"
         )
-    return torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: warmup_cosine(step, warmup, plan.total, config.final_fraction)
-    )
+    return Schedule(optimizer, lambda step: warmup_cosine(step, warmup, plan.total, config.final_fraction))

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import AbstractContextManager
 
 import torch
 from composer.core import get_precision_context
+from composer.utils import dist
 
 from engine.errors import UserError
+
+# mlfoundations/open_clip, pull request 147: its large models diverged in float16; clipping did not help,
+# bfloat16 did.
+FP16_NOTE = (
+    "note: precision: amp_fp16: large CLIP models diverged in float16 where bfloat16 stayed stable; use "
+    "amp_bf16 wherever the GPU has it (Ampere or newer)"
+)
 
 
 def resolve_precision(name: str) -> str:
@@ -22,6 +31,12 @@ def resolve_precision(name: str) -> str:
     if name == "amp_fp16" and not gpu:
         raise UserError("precision: amp_fp16 given, but there is no GPU; expected fp32 or amp_bf16 on a CPU")
     return name
+
+
+def warn_of_fp16(name: str) -> None:
+    """One line on stderr, on rank 0, if a run is to use float16."""
+    if name == "amp_fp16" and dist.get_global_rank() == 0:
+        print(FP16_NOTE, file=sys.stderr)
 
 
 def trainer_precision(name: str) -> str:

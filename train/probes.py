@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from composer.core import Callback, Event, State
@@ -29,6 +30,7 @@ class Probes:
         image: what the model takes, for zero-shot sets.
         retrieval: or None.
         zeroshot: by the name that the recipe gives.
+        weights: the model has inside the weights that are to be measured (train.building.evaluated).
     """
 
     model: ContrastiveModel
@@ -36,6 +38,7 @@ class Probes:
     image: ImageOptions
     retrieval: RetrievalConfig | None
     zeroshot: Mapping[str, zeroshot.ZeroShotTask]
+    weights: Callable[[], AbstractContextManager[None]] = nullcontext
 
     def __bool__(self) -> bool:
         """Whether there is anything to measure."""
@@ -55,6 +58,10 @@ class Probes:
         Returns:
             Retrieval's figures under their own names, those of a zero-shot set under `zeroshot/SET/`.
         """
+        with self.weights():
+            return self._measure(pace)
+
+    def _measure(self, pace: Pace) -> dict[str, float]:
         table: dict[str, float] = {}
         if self.retrieval is not None:
             table |= retrieval.evaluate_retrieval(self.model, self.retrieval, self.precision, pace)

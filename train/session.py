@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import sys
 from dataclasses import dataclass
@@ -18,7 +19,9 @@ from engine.errors import UserError
 from loaders.loader import CaptionLoader, build_loader
 from train import checkpoints, probes, retrieval, seals
 from train.architecture import resolve_architecture
+from train.average import AverageWeights
 from train.beginning import Beginning, choose_beginning
+from train.building import build_model, check_machine, evaluated
 from train.callbacks import ClampLogitScale, LogScales
 from train.clock import Clock
 from train.config import TrainConfig
@@ -26,7 +29,7 @@ from train.console import ConsoleLog, Looks, data_line, model_line, run_line
 from train.folder import check_folder, run_folder, save_card
 from train.guard import StepGuard
 from train.loggers import JsonLinesLogger, build_loggers
-from train.model import ContrastiveModel, Normalisation, build_clip
+from train.model import ContrastiveModel, Normalisation
 from train.optim import Plan, build_optimizer, build_schedule, check_time, make_plan
 from train.precision import resolve_precision, trainer_precision
 from train.probes import Probes
@@ -145,23 +148,23 @@ def open_session(config: TrainConfig) -> Session:
     device = get_device(None)
     dist.initialize_dist(device, timeout=config.dist_timeout)
     _share_cores()
+    precision = check_machine(config)
     folder = run_folder(config)
     check_folder(config, folder)
     files = RunFiles(folder, choose_beginning(config, folder), _mirror(config, folder))
     loader = build_loader(config.data)
     card = _card(config)
-    clip = build_clip(card.architecture, config.seed)
-    precision = resolve_precision(config.precision)
-    microbatch = config.device_train_microbatch_size
-    assert not isinstance(microbatch, str)  # load_config refuses `auto`
-    model = ContrastiveModel(
-        device.module_to_device(clip), card.normalisation, precision, config.loss, microbatch
-    )
+    model = build_model(config, card, precision, starts=files.beginning.load_path is None)
     plan = make_plan(config.max_duration, config.global_train_batch_size, len(loader))
     save_card(config, folder, card)
-    held_out = probes.open_probes(model, card, precision, config.retrieval, config.zeroshot)
     watch = Watch(Clock(), StopNotice(), work_of(model, card.architecture, precision))
-    trainer = _trainer(config, loader, model, plan, files, held_out, watch)
+    algorithms = _algorithms(config, watch.notice, folder, model, plan)
+    average = next((a for a in algorithms if isinstance(a, AverageWeights)), None)
+    held_out = dataclasses.replace(
+        probes.open_probes(model, card, precision, config.retrieval, config.zeroshot),
+        weights=functools.partial(evaluated, model, average),
+    )
+    trainer = _trainer(config, loader, model, plan, files, held_out, algorithms, watch)
     if dist.get_global_rank() == 0:
         step = int(trainer.state.timestamp.batch)
         facts = (data_line(plan, loader.dataset.info.samples, step), held_out.line())
@@ -176,6 +179,7 @@ def _trainer(
     plan: Plan,
     files: RunFiles,
     held_out: Probes,
+    algorithms: list[Algorithm],
     watch: Watch,
 ) -> Trainer:
     folder = files.folder
@@ -187,7 +191,7 @@ def _trainer(
         optimizers=optimizer,
         schedulers=build_schedule(optimizer, config.schedule, plan),
         step_schedulers_every_batch=True,
-        algorithms=_algorithms(config, watch.notice, folder),
+        algorithms=algorithms,
         callbacks=[
             *_callbacks(config, loader, plan, held_out, watch),
             *_keepers(config, files),
@@ -207,11 +211,15 @@ def _trainer(
     )
 
 
-def _algorithms(config: TrainConfig, notice: StopNotice, folder: Path | None) -> list[Algorithm]:
-    return [
-        ClampLogitScale(),  # type: ignore[no-untyped-call]
-        StepGuard(config.clip_grad_norm, config.max_bad_steps, notice, folder),
-    ]
+def _algorithms(
+    config: TrainConfig, notice: StopNotice, folder: Path | None, model: ContrastiveModel, plan: Plan
+) -> list[Algorithm]:
+    guard = StepGuard(config.clip_grad_norm, config.max_bad_steps, notice, folder)
+    algorithms: list[Algorithm] = [ClampLogitScale(), guard]  # type: ignore[no-untyped-call]
+    if config.ema is not None:
+        half_life = plan.steps(check_time(config.ema.half_life, "ema.half_life"))
+        algorithms.append(AverageWeights(model, half_life, guard))
+    return algorithms
 
 
 def _callbacks(

@@ -16,8 +16,10 @@ from open_clip.model import CLIP
 
 from engine.errors import UserError
 from tests.train.test_model import _clip
+from train.average import AverageWeights
 from train.config import load_config
 from train.model import ContrastiveModel, Normalisation
+from train.optim import make_plan
 from train.session import _algorithms
 from train.stopping import StopNotice
 
@@ -32,7 +34,7 @@ def engine_of(*words: str, folder: Path | None = None) -> tuple[Engine, CLIP]:
         run_name="test",
         device=DeviceCPU(),
         max_duration="1ba",
-        algorithms=_algorithms(config, StopNotice(), folder),
+        algorithms=_algorithms(config, StopNotice(), folder, model, make_plan("8ba", 64, 2)),
     )
     state.set_dataloader([{}], "train")
     state.batch = {"key": ["a", "b", "c", "d"]}
@@ -127,3 +129,23 @@ def test_bad_steps_in_a_row_end_the_run() -> None:
         step(loss)
     with pytest.raises(UserError, match=r"not finite in 3 steps in a row \(max_bad_steps\)"):
         step(math.nan)
+
+
+def test_a_dropped_step_is_in_no_average() -> None:
+    engine, clip = engine_of("ema={half_life: 2ba}")
+    average = next(a for a in engine.state.algorithms if isinstance(a, AverageWeights))
+    for loss, steps in ((1.0, 1), (math.nan, 1), (1.0, 2)):
+        engine.state.loss = torch.tensor(loss)
+        fill_gradients(clip, 0.1)
+        engine.run_event(Event.AFTER_TRAIN_BATCH)
+        engine.run_event(Event.BATCH_END)
+        assert average.steps == steps
+
+
+def test_the_average_takes_the_scale_as_it_was_clamped() -> None:
+    engine, clip = engine_of("ema={half_life: 2ba}")
+    with torch.no_grad():
+        clip.logit_scale.fill_(10.0)
+    engine.run_event(Event.BATCH_END)
+    average = next(a for a in engine.state.algorithms if isinstance(a, AverageWeights))
+    assert float(average.weights["clip.logit_scale"]) == pytest.approx(math.log(100))

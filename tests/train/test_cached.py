@@ -14,72 +14,30 @@ from torch.nn.parallel import DistributedDataParallel
 
 from engine.errors import UserError
 from tests.train import corpus
+from tests.train.kit import BATCH, LOSSES, NORMALISATION, Grads, assert_same, small_batch, small_model, step
 from tests.train.run_kit import COMPOSER, command, losses, run
-from train.architecture import ModelConfig, TextConfig, TokenizerFacts, VisionConfig, resolve_architecture
-from train.loss import LossConfig
-from train.model import ContrastiveModel, Normalisation, build_clip
-
-BATCH = 8
-CONTEXT, END = 8, 99
-LOSSES = {"infonce": LossConfig(mask_identical=True, label_smoothing=0.1), "siglip": LossConfig("siglip")}
-Grads = dict[str, torch.Tensor]
-
-
-def _model(loss: str = "infonce", dropout: float = 0.5, **options: Any) -> ContrastiveModel:
-    # 16 patches: a CPU's normal draws come in blocks of 16, so any microbatches draw what the batch draws.
-    vision = VisionConfig(32, 2, 64, 8, patch_dropout=dropout)
-    config = ModelConfig(embed_dim=16, vision=vision, text=TextConfig(2, 32, 2))
-    facts = TokenizerFacts("clip", "a" * 64, CONTEXT, END + 1, END, 0)
-    clip = build_clip(resolve_architecture(config, facts, loss), 1)
-    return ContrastiveModel(clip, Normalisation((0.5,) * 3, (0.5,) * 3), loss=LOSSES[loss], **options)
-
-
-def _batch(part: slice = slice(None)) -> dict[str, torch.Tensor]:
-    draws = torch.Generator().manual_seed(0)
-    text = torch.randint(1, END, (BATCH, CONTEXT), generator=draws)
-    ends = torch.randint(3, CONTEXT, (BATCH,), generator=draws)
-    text[torch.arange(BATCH), ends] = END
-    text[torch.arange(CONTEXT) > ends[:, None]] = 0
-    text[6] = text[1]
-    return {"image": torch.randn(BATCH, 3, 32, 32, generator=draws)[part], "text": text[part]}
-
-
-def _step(model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> Grads:
-    """Loss, gradients and the draw that would come next."""
-    torch.manual_seed(4)
-    inner = model.module if isinstance(model, DistributedDataParallel) else model
-    loss = inner.loss(model(batch), batch)
-    torch.rand(1)  # as anything between the passes may draw
-    loss.backward()
-    grads = {name: p.grad for name, p in inner.named_parameters() if p.grad is not None}
-    return {"loss": loss.detach(), "next draw": torch.rand(1), **grads}
-
-
-def _assert_same(found: Grads, expected: Grads, tolerance: float) -> None:
-    assert found.keys() == expected.keys()
-    for name, value in expected.items():
-        torch.testing.assert_close(found[name], value, rtol=tolerance, atol=tolerance, msg=name)
+from train.model import ContrastiveModel
 
 
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("size", [1, 2, 3, 5, BATCH])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-10), (torch.float32, 1e-5)])
 def test_equals_the_whole_batch(dtype: torch.dtype, tolerance: float, size: int, loss: str) -> None:
-    expected = _step(_model(loss).to(dtype), _batch())
-    _assert_same(_step(_model(loss, microbatch=size).to(dtype), _batch()), expected, tolerance)
+    expected = step(small_model(loss).to(dtype), small_batch())
+    assert_same(step(small_model(loss, microbatch=size).to(dtype), small_batch()), expected, tolerance)
     assert ("clip.logit_bias" in expected) == (loss == "siglip")
 
 
 def test_patch_dropout_is_on_and_matters() -> None:
-    expected = _step(_model().double(), _batch())
-    without = _step(_model(dropout=0.0).double(), _batch())
+    expected = step(small_model().double(), small_batch())
+    without = step(small_model(dropout=0.0).double(), small_batch())
     assert (expected["loss"] - without["loss"]).abs() > 1e-4
 
 
 def test_no_more_than_a_microbatch_goes_through_the_towers() -> None:
-    model, seen = _model(microbatch=3), []
+    model, seen = small_model(microbatch=3), []
     model.clip.visual.register_forward_hook(lambda _, inputs, __: seen.append(len(inputs[0])))
-    _step(model, _batch())
+    step(model, small_batch())
     assert seen == [3, 3, 2, 3, 3, 2]
 
 
@@ -107,43 +65,45 @@ class Kept:
 
 
 def _peak(size: int | None) -> int:
-    model = _model(microbatch=size)
+    model = small_model(microbatch=size)
     held = Held(model)
     unpack = lambda kept: kept.tensor if isinstance(kept, Kept) else kept  # noqa: E731
     with torch.autograd.graph.saved_tensors_hooks(held.pack, unpack):
-        _step(model, _batch())
+        step(model, small_batch())
     assert held.now == 0
     return held.peak
 
 
 def test_memory_is_a_microbatchs() -> None:
-    whole = _peak(None)
-    for size in (1, 2, 4):
-        assert _peak(size) == pytest.approx(whole * size / BATCH, rel=0.2)
+    """And of one tower at a time: even less than its share of the whole batch's."""
+    one, whole = _peak(1), _peak(None)
+    assert one < whole / BATCH
+    for size in (2, 4):
+        assert _peak(size) == pytest.approx(one * size, rel=0.2)
 
 
 @pytest.mark.parametrize("locked", ["visual", "transformer"])
 def test_a_locked_tower_gets_no_gradient(locked: str) -> None:
-    models = [_model(microbatch=size).double() for size in (None, 3)]
+    models = [small_model(microbatch=size).double() for size in (None, 3)]
     for model in models:
         getattr(model.clip, locked).requires_grad_(False)
         model.clip.visual.proj.requires_grad_(False)
-    expected, found = (_step(model, _batch()) for model in models)
+    expected, found = (step(model, small_batch()) for model in models)
     assert not any(name.startswith(f"clip.{locked}.") for name in found)
-    _assert_same(found, expected, 1e-10)
+    assert_same(found, expected, 1e-10)
 
 
 def test_gradient_checkpointing_inside() -> None:
-    checkpointed = _model(microbatch=3).double()
+    checkpointed = small_model(microbatch=3).double()
     checkpointed.clip.set_grad_checkpointing(True)
-    _assert_same(_step(checkpointed, _batch()), _step(_model().double(), _batch()), 1e-10)
+    assert_same(step(checkpointed, small_batch()), step(small_model().double(), small_batch()), 1e-10)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="the rules for CPUs")
 def test_both_passes_are_bfloat16() -> None:
-    model, seen = _model(precision="amp_bf16", microbatch=4), []
+    model, seen = small_model(precision="amp_bf16", microbatch=4), []
     model.clip.visual.conv1.register_forward_hook(lambda _, __, output: seen.append(output.dtype))
-    found, expected = _step(model, _batch()), _step(_model(precision="amp_bf16"), _batch())
+    found, expected = step(model, small_batch()), step(small_model(precision="amp_bf16"), small_batch())
     assert seen == [torch.bfloat16] * 4
     for name, value in expected.items():
         assert (found[name] - value).norm() <= 3e-2 * value.norm() + 1e-6, name
@@ -151,10 +111,10 @@ def test_both_passes_are_bfloat16() -> None:
 
 def test_a_scaled_loss_has_scaled_gradients() -> None:
     """As fp16's scaler needs it: by a power of two, exactly; and what overflows is seen to."""
-    plain, scaled, huge = (_model(microbatch=3) for _ in range(3))
+    plain, scaled, huge = (small_model(microbatch=3) for _ in range(3))
     for model, factor in ((plain, 1.0), (scaled, 2.0**16), (huge, 1e38)):
         torch.manual_seed(4)
-        (model.loss(model(_batch()), _batch()) * factor).backward()
+        (model.loss(model(small_batch()), small_batch()) * factor).backward()
     for one, other in zip(plain.parameters(), scaled.parameters(), strict=True):
         torch.testing.assert_close(one.grad, other.grad / 2.0**16, rtol=1e-6, atol=0)
     assert not all(torch.isfinite(p.grad).all() for p in huge.parameters())
@@ -163,9 +123,9 @@ def test_a_scaled_loss_has_scaled_gradients() -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("precision", ["fp32", "amp_bf16", "amp_fp16"])
 def test_on_a_gpu(precision: str) -> None:
-    batch = {name: tensor.cuda() for name, tensor in _batch().items()}
+    batch = {name: tensor.cuda() for name, tensor in small_batch().items()}
     expected, found = (
-        _step(_model(precision=precision, microbatch=size).cuda(), batch) for size in (None, 3)
+        step(small_model(precision=precision, microbatch=size).cuda(), batch) for size in (None, 3)
     )
     tolerance = 1e-4 if precision == "fp32" else 3e-2
     for name, value in expected.items():
@@ -173,10 +133,10 @@ def test_on_a_gpu(precision: str) -> None:
 
 
 def test_batch_normalisation_is_refused() -> None:
-    clip = _model().clip
+    clip = small_model().clip
     clip.visual.ln_post = torch.nn.BatchNorm1d(64)
     with pytest.raises(UserError, match="normalises over the batch"):
-        ContrastiveModel(clip, Normalisation((0.5,) * 3, (0.5,) * 3), microbatch=4)
+        ContrastiveModel(clip, NORMALISATION, microbatch=4)
 
 
 DDP = {"plain": {}, "unused": {"find_unused_parameters": True}, "static": {"static_graph": True}}
@@ -188,11 +148,11 @@ def _rank(rank: int, folder: str) -> None:
     own, results = slice(rank * BATCH // 2, (rank + 1) * BATCH // 2), {}
     for name, options in DDP.items():
         for loss in LOSSES:
-            model = _model(loss, dropout=0.0, microbatch=3).double()
+            model = small_model(loss, dropout=0.0, microbatch=3).double()
             wrapped = DistributedDataParallel(model, **options)
             for _ in range(2):  # DDP rebuilds its buckets after the first step
                 model.zero_grad()
-                grads = _step(wrapped, _batch(own))
+                grads = step(wrapped, small_batch(own))
             dist.all_reduce(grads["loss"])
             grads["loss"] /= 2
             results[name, loss] = grads
@@ -213,11 +173,11 @@ def two_ranks(tmp_path_factory: pytest.TempPathFactory) -> list[dict[tuple[str, 
 def test_two_ranks_equal_the_whole_batch(
     options: str, loss: str, two_ranks: list[dict[tuple[str, str], Grads]]
 ) -> None:
-    expected = _step(_model(loss, dropout=0.0).double(), _batch())
+    expected = step(small_model(loss, dropout=0.0).double(), small_batch())
     del expected["next draw"]
     for results in two_ranks:
         found = {name: value for name, value in results[options, loss].items() if name != "next draw"}
-        _assert_same(found, expected, 1e-10)
+        assert_same(found, expected, 1e-10)
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from tests.train.kit import assert_same, small_batch, small_model, step
 from train.architecture import ModelConfig, TextConfig, TokenizerFacts, VisionConfig, resolve_architecture
 from train.model import ContrastiveModel, Normalisation, build_clip, encode_text
 from train.retrieval import encode
@@ -35,6 +36,32 @@ def test_cutting_off_shared_padding_changes_nothing(pooling: str) -> None:
     clip = _clip(pooling)
     text = _texts(TOKENIZERS[pooling].eos_id)
     torch.testing.assert_close(encode_text(clip, text), clip.encode_text(text, normalize=True))
+
+
+@torch.no_grad()
+def test_patch_dropout_leaves_patches_out_in_training_alone() -> None:
+    """The class token always stays."""
+    model, seen = small_model(dropout=0.5), []
+    model.clip.visual.transformer.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0].shape[1]))
+    model.train().encode_image(small_batch()["image"])
+    model.eval().encode_image(small_batch()["image"])
+    assert seen == [1 + 16 // 2, 1 + 16]
+
+
+def test_gradient_checkpointing_keeps_less_and_gives_the_same() -> None:
+    """Of a block, only its input is kept for the backward pass."""
+    plain, checkpointed = small_model(), small_model()
+    checkpointed.clip.set_grad_checkpointing(True)
+    assert_same(step(checkpointed, small_batch()), step(plain, small_batch()), 1e-6)
+    held = []
+    for model in (plain, checkpointed):
+        sizes: list[int] = []
+        with torch.autograd.graph.saved_tensors_hooks(
+            lambda t, s=sizes: (s.append(t.nbytes), t)[1], lambda t: t
+        ):
+            model(small_batch())
+        held.append(sum(sizes))
+    assert held[1] < held[0] / 2
 
 
 def test_one_seed_gives_one_start_and_leaves_the_global_state_alone() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import pytest
@@ -10,7 +11,15 @@ from composer.core import Time
 
 from engine.errors import UserError
 from tests.train.test_model import _clip
-from train.optim import OptimizerConfig, ScheduleConfig, build_optimizer, build_schedule, make_plan
+from train.optim import (
+    OptimizerConfig,
+    Schedule,
+    ScheduleConfig,
+    build_optimizer,
+    build_schedule,
+    make_plan,
+    warmup_cosine,
+)
 
 
 def test_no_decay_for_norms_biases_and_the_logit_scale() -> None:
@@ -26,9 +35,9 @@ def test_no_decay_for_norms_biases_and_the_logit_scale() -> None:
     assert len(plain["params"]) + len(decay["params"]) == len(names)
 
 
-@pytest.mark.parametrize("warmup", ["4ba", "128sp", "0.4dur"])
+@pytest.mark.parametrize("warmup", ["4ba", "128sp", "1ep", "0.4dur"])
 def test_warmup_then_cosine_per_step(warmup: str) -> None:
-    plan = make_plan("2ep", global_batch=32, steps_per_epoch=5)
+    plan = make_plan("10ba", global_batch=32, steps_per_epoch=4)
     optimizer = torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))], lr=2.0)
     schedule = build_schedule(optimizer, ScheduleConfig(warmup, final_fraction=0.1), plan)
     seen = []
@@ -73,3 +82,41 @@ def test_weight_decay_means_the_same_in_both_optimizers() -> None:
     ours, composers = trajectory("adamw", 40), trajectory("decoupled_adamw", 40)
     assert max(float((a - b).abs().max()) for a, b in zip(ours, composers, strict=True)) < 1e-13
     assert float((ours[-1] - ours[0]).abs().max()) > 0.1
+
+
+def test_torchs_takes_one_fused_step() -> None:
+    """Composer's has no fused kernel."""
+    model = _clip("argmax")
+    assert all(group["fused"] for group in build_optimizer(model, OptimizerConfig()).param_groups)
+
+
+@pytest.mark.parametrize("name", ["adamw", "decoupled_adamw"])
+def test_a_resumed_run_follows_its_recipe(name: str) -> None:
+    """At the step where it was left, also with another learning rate and other betas."""
+    plan = make_plan("10ba", 32, 10)
+
+    def at(lr: float, beta: float) -> tuple[torch.optim.Optimizer, Schedule]:
+        model = torch.nn.Linear(5, 3)
+        config = OptimizerConfig(name=name, lr=lr, betas=(beta, 0.99))  # type: ignore[arg-type]
+        optimizer = build_optimizer(model, config)
+        return optimizer, build_schedule(optimizer, ScheduleConfig("2ba"), plan)
+
+    optimizer, schedule = at(1e-2, 0.9)
+    for _ in range(6):
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                parameter.grad = torch.ones_like(parameter)
+        optimizer.step()
+        schedule.step()
+    for lr, beta in ((1e-2, 0.9), (1e-3, 0.8)):
+        other, resumed = at(lr, beta)
+        other.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+        resumed.load_state_dict(schedule.state_dict())
+        for group, old in zip(other.param_groups, optimizer.param_groups, strict=True):
+            assert group["lr"] == pytest.approx(old["lr"] * lr / 1e-2, rel=1e-12)
+            assert group["betas"] == (beta, 0.99)
+        other.step()
+        resumed.step()
+        wanted = lr * warmup_cosine(7, 2, plan.total, 0.0)
+        assert resumed.get_last_lr() == pytest.approx([wanted] * len(other.param_groups), rel=1e-12)
+        assert len(other.state) == len(optimizer.state) == 2

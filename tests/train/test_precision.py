@@ -8,7 +8,7 @@ import torch
 from engine.errors import UserError
 from train.architecture import ModelConfig, TextConfig, TokenizerFacts, VisionConfig, resolve_architecture
 from train.model import ContrastiveModel, Normalisation, build_clip
-from train.precision import resolve_precision, trainer_precision
+from train.precision import resolve_precision, trainer_precision, warn_of_fp16
 
 without_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="the rules for CPUs")
 
@@ -48,3 +48,14 @@ def test_names_on_a_cpu() -> None:
     assert trainer_precision("amp_bf16") == "fp32"  # Composer's Trainer refuses it on a CPU
     with pytest.raises(UserError, match=r"amp_fp16.*no GPU"):
         resolve_precision("amp_fp16")
+
+
+def test_float16_is_warned_of_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("fp32", "amp_bf16"):
+        warn_of_fp16(name)
+    assert capsys.readouterr().err == ""
+    warn_of_fp16("amp_fp16")
+    note = capsys.readouterr().err
+    assert note.count("\n") == 1
+    assert note.startswith("note: precision: amp_fp16: large CLIP models diverged in float16")
+    assert "use amp_bf16" in note

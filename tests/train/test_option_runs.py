@@ -1,0 +1,110 @@
+"""Options of whole runs: averaged weights, locked towers and compiled blocks, resumed and evaluated."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.train.kit import assert_same
+from tests.train.run_kit import COMPOSER, command, losses, run, weights
+from train.checkpoints import load_model
+from train.seals import load_data
+
+SHORT = ["max_duration=6ba", "save_interval=3ba"]
+EMA = [*SHORT, "ema={half_life: 2ba}"]
+
+
+@pytest.fixture(scope="module")
+def averaged(place: Path) -> Path:
+    run(command(place, "averaged", *EMA))
+    return place / "runs" / "averaged"
+
+
+def average(folder: Path) -> dict[str, torch.Tensor]:
+    state = load_data(folder / "latest-rank0.pt")["state"]
+    found = dict(state["algorithms"])["AverageWeights"]
+    assert found["steps"] == 6
+    return dict(found["weights"])
+
+
+def back_to_step_3(folder: Path) -> None:
+    for path in folder.glob("ep1-ba6*"):
+        path.unlink()
+
+
+def test_evaluation_takes_the_average_or_what_it_is_told(place: Path, averaged: Path) -> None:
+    own, tables = json.loads((averaged / "results.json").read_text()), {}
+    for which in ("averaged", "trained"):
+        out = place / f"{which}.json"
+        words = ["-m", "train.evaluate", str(averaged), "--data", str(place / "test"), "--json", str(out)]
+        run([sys.executable, *words, "--weights", which])
+        tables[which] = json.loads(out.read_text())
+    for name in ("loss/alttext", "loss/vecap"):
+        assert tables["averaged"][name] == pytest.approx(own[name], rel=1e-6)
+        assert tables["trained"][name] != pytest.approx(own[name], rel=1e-4)
+
+
+@pytest.mark.slow
+def test_a_resumed_average_is_the_same_bit_for_bit(place: Path, averaged: Path) -> None:
+    words = command(place, "averaged-again", *EMA, "autoresume=true")
+    run(words)
+    folder = place / "runs" / "averaged-again"
+    back_to_step_3(folder)
+    run(words)
+    assert_same(weights(folder), weights(averaged), 0)
+    assert_same(average(folder), average(averaged), 0)
+
+
+@pytest.mark.slow
+def test_a_locked_tower_from_a_run_of_ours(place: Path, averaged: Path) -> None:
+    """Two ranks, with microbatches and without: one run; the image tower stays the average it came from."""
+    more = [
+        *SHORT,
+        f"model.weights={{path: {averaged}, towers: image}}",
+        "model.lock_image={unlocked_groups: 1}",
+    ]
+    for name, size in (("locked", "null"), ("locked-micro", "5")):
+        micro = f"device_train_microbatch_size={size}"
+        run(command(place, name, *more, micro, "retrieval=null", launcher=COMPOSER))
+    one, other = (place / "runs" / name for name in ("locked", "locked-micro"))
+    assert losses(other) == pytest.approx(losses(one), rel=1e-5)
+    start, found = load_model(averaged)[0].state_dict(), load_model(one)[0].state_dict()
+    for name, value in found.items():
+        if name.startswith("clip.visual.") and name != "clip.visual.proj":
+            assert torch.equal(value, start[name]), name
+    assert not torch.equal(found["clip.visual.proj"], start["clip.visual.proj"])
+    moments = load_data(one / "latest-rank0.pt")["state"]["optimizers"]["AdamW"]["state"]
+    assert {name for name in moments if name.startswith("clip.visual.")} == {"clip.visual.proj"}
+
+
+@pytest.mark.slow
+def test_compiled_runs_are_the_same_and_go_on_without(place: Path) -> None:
+    """Inductor's own code, in C++, on two ranks; then resumed uncompiled."""
+    more = [*SHORT, "retrieval=null", "model.vision.patch_dropout=0.5"]
+    run(command(place, "plain", *more, launcher=COMPOSER))
+    run(command(place, "compiled", *more, "compile=true", launcher=COMPOSER))
+    plain, folder = place / "runs" / "plain", place / "runs" / "compiled"
+    assert losses(folder) == pytest.approx(losses(plain), rel=1e-3)
+    assert weights(folder).keys() == weights(plain).keys()
+    back_to_step_3(folder)
+    run(command(place, "compiled", *more, "autoresume=true", launcher=COMPOSER))
+    assert losses(folder) == pytest.approx(losses(plain), rel=1e-3)
+
+
+@pytest.mark.slow
+def test_a_resumed_run_takes_the_recipes_learning_rate(place: Path) -> None:
+    more = [*SHORT, "retrieval=null", "autoresume=true", "schedule.warmup=1ba"]
+    run(command(place, "slower", *more))
+    folder = place / "runs" / "slower"
+    back_to_step_3(folder)
+    start = weights_at(folder / "ep0-ba3-rank0.pt")
+    run(command(place, "slower", *more, "optimizer.lr=0"))
+    assert_same(weights(folder), start, 0)
+
+
+def weights_at(path: Path) -> dict[str, torch.Tensor]:
+    return dict(load_data(path)["state"]["model"])
