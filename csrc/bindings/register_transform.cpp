@@ -50,7 +50,8 @@ Fit parse_fit(const std::string& name) {
   if (name == "torchvision") return Fit::kTorchvision;
   if (name == "transformers") return Fit::kTransformers;
   if (name == "squash") return Fit::kSquash;
-  throw py::value_error("fit: '" + name + "' given, expected 'torchvision', 'transformers' or 'squash'");
+  if (name == "tensorflow") return Fit::kTensorflow;
+  throw py::value_error("fit: '" + name + "' given, expected 'torchvision', 'transformers', 'squash' or 'tensorflow'");
 }
 
 Filter parse_filter(const std::string& name) {
@@ -113,6 +114,9 @@ py::array_t<std::uint8_t> run_batch(const ByteSpans& images, py::array& out, con
                         checked_shorter(options.shorter, size), parse_filter(options.filter)},
                        options.limits,
                        parse_transform(options.transform)};
+  if (spec.transform.fit == Fit::kTensorflow && type == PixelType::kUint8) {
+    throw py::value_error("dtype: 'uint8' given, fit 'tensorflow' makes 'float32' or 'bfloat16'");
+  }
   py::array_t<std::uint8_t> statuses(static_cast<py::ssize_t>(images.size()));
   const BatchOutput target{static_cast<std::uint8_t*>(out.mutable_data()),
                            reinterpret_cast<Status*>(statuses.mutable_data())};
@@ -161,12 +165,14 @@ void register_transform(py::module_& m) {
         py::arg("pass_order") = "pillow11", py::arg("limits") = Limits(), py::arg("transform") = "exact",
         "Decode, crop to boxes, resize, normalise into out [N, 3, S, S]; returns status uint8 [N]. 'fast' resizes "
         "the luma and chroma of baseline JPEG before making RGB of them: close, not equal.");
-  m.def("eval_batch", &eval, py::arg("images"), py::arg("out").noconvert(), py::arg("pool"), py::kw_only(),
-        py::arg("dtype") = "uint8", py::arg("mean") = kMean, py::arg("std") = kStd, py::arg("pass_order") = "pillow11",
-        py::arg("limits") = Limits(), py::arg("fit") = "torchvision", py::arg("shorter") = 0,
-        py::arg("filter") = "bicubic",
-        "Decode, resize the shorter side to `shorter` (0: S), cut the centre, normalise into out [N, 3, S, S]; returns "
-        "status. fit 'transformers' rounds the place of the cut down, 'squash' resizes both sides to S.");
+  m.def(
+      "eval_batch", &eval, py::arg("images"), py::arg("out").noconvert(), py::arg("pool"), py::kw_only(),
+      py::arg("dtype") = "uint8", py::arg("mean") = kMean, py::arg("std") = kStd, py::arg("pass_order") = "pillow11",
+      py::arg("limits") = Limits(), py::arg("fit") = "torchvision", py::arg("shorter") = 0,
+      py::arg("filter") = "bicubic",
+      "Decode, resize the shorter side to `shorter` (0: S), cut the centre, normalise into out [N, 3, S, S]; returns "
+      "status. fit 'transformers' rounds the place of the cut down, 'squash' resizes both sides to S, 'tensorflow' is "
+      "tf.image.resize without antialiasing (bilinear, to S, into floats).");
 }
 
 }  // namespace veclip::bindings

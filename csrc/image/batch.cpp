@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "image/decode.hpp"
+#include "image/tf_bilinear.hpp"
 #include "image/transform_jpeg.hpp"
 
 namespace veclip {
@@ -59,10 +60,10 @@ void eval_batch(const ByteSpans& images, const BatchSpec& spec, ThreadPool& pool
   run_batch(
       images, spec, pool, out,
       [&](std::size_t, const JpegFrame& frame, StreamScratch& scratch, void* slot) {
-        return stream_fit(frame, to, scratch, slot);
+        return to.fit != Fit::kTensorflow && stream_fit(frame, to, scratch, slot);
       },
       [&](std::size_t, const ImageView& image, ResizeScratch& scratch, void* slot) {
-        return resize_and_fit(image, to, scratch, slot);
+        return to.fit == Fit::kTensorflow ? sample_and_fit(image, to, slot) : resize_and_fit(image, to, scratch, slot);
       });
 }
 

@@ -1,17 +1,13 @@
 #include "image/transform.hpp"
 
-#include <bit>
 #include <cstring>
 #include <limits>
+
+#include "image/bfloat16.hpp"
 
 namespace veclip {
 
 namespace {
-
-std::uint16_t to_bfloat16(float value) noexcept {
-  const std::uint32_t bits = std::bit_cast<std::uint32_t>(value);
-  return static_cast<std::uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
-}
 
 // Rows of planes into a [3, size, size] slot, each value looked up.
 template <typename Pixel>
@@ -62,7 +58,7 @@ constexpr int half_to_even(int n) noexcept { return n / 2 + ((n & 1) != 0 && ((n
 
 }  // namespace
 
-PixelTables::PixelTables(const Normalisation& normalisation) noexcept {
+PixelTables::PixelTables(const Normalisation& normalisation) noexcept : normalisation_(normalisation) {
   for (std::size_t c = 0; c < kChannels; ++c) {
     const float mean = static_cast<float>(normalisation.mean[c]);
     const float std = static_cast<float>(normalisation.std[c]);

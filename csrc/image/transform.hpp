@@ -29,16 +29,18 @@ class PixelTables {
   const float* float32(std::size_t channel) const noexcept { return float32_[channel].data(); }
   // The same values rounded to the nearest bfloat16, ties to even; bit patterns.
   const std::uint16_t* bfloat16(std::size_t channel) const noexcept { return bfloat16_[channel].data(); }
+  const Normalisation& normalisation() const noexcept { return normalisation_; }
 
  private:
+  Normalisation normalisation_;
   std::array<std::array<float, 256>, kChannels> float32_;
   std::array<std::array<std::uint16_t, 256>, kChannels> bfloat16_;
 };
 
 // How the evaluation transform makes a square of a whole image: the shorter side becomes `shorter` and the centre is
 // cut out, its place rounded as torchvision does (halves to even) or as transformers does (down); or both sides become
-// `size`.
-enum class Fit { kTorchvision, kTransformers, kSquash };
+// `size`; or as TensorFlow resizes (tf_bilinear.hpp).
+enum class Fit { kTorchvision, kTransformers, kSquash, kTensorflow };
 
 struct TransformSpec {
   int size = 224;

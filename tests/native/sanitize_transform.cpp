@@ -7,6 +7,7 @@
 
 #include "core/thread_pool.hpp"
 #include "image/resample_kernels.hpp"
+#include "image/tf_bilinear.hpp"
 #include "image/transform.hpp"
 
 using namespace veclip;
@@ -48,6 +49,8 @@ bool transforms_work() {
     ResizeScratch scratch;
     if (crop_and_resize(view, random_box(view), spec, scratch, slot.get()) != Status::kOk) return false;
     if (resize_and_fit(view, spec, scratch, slot.get()) != Status::kOk) return false;
+    const Status sampled = sample_and_fit(view, spec, slot.get());
+    if ((sampled == Status::kOk) != (spec.type != PixelType::kUint8)) return false;
   }
   return true;
 }
