@@ -294,8 +294,8 @@ class CaptionDataset(StreamingDataset):
         super().load_state_dict(obj)
 
     def _fingerprint(self) -> str | None:
-        lanes = list(zip(self.samples_per_stream.tolist(), self._lanes, strict=True))
-        return None if self._mix is None else self._mix.fingerprint([*lanes, self.shuffle])
+        lines = zip(self.stream_names, self.samples_per_stream.tolist(), self._lanes, strict=True)
+        return None if self._mix is None else self._mix.fingerprint([*lines, self.shuffle])
 
     def _resume_incr_epoch(self) -> tuple[int, int]:
         """Settle the epoch; Streaming calls this in every worker, after a resume too."""

@@ -27,6 +27,7 @@ NAMED = {
     "veclip_b16": ("ViT-B-16", 149.62),
     "laclip_b16": ("ViT-B-16", 149.62),
     "veclip_l14": ("ViT-L-14", 427.62),
+    "veclip_dfn_l14": ("ViT-L-14", 427.62),
     "veclip_h14_336": ("ViT-H-14", 986.11 + 320 * 1280 / 1e6),
 }
 # Recipes with sizes of their own: parameters by `parameter_count`, which knows nothing of open_clip.
@@ -106,7 +107,13 @@ def test_the_batch_divides_among_the_ranks_it_is_started_with(path: Path) -> Non
 
 
 def test_the_large_recipes_name_their_ranks() -> None:
-    expected = {"clip_b16": [8], "veclip_b16": [8], "laclip_b16": [8], "veclip_l14": [64]}
+    expected = {
+        "clip_b16": [8],
+        "veclip_b16": [8],
+        "laclip_b16": [8],
+        "veclip_l14": [64],
+        "veclip_dfn_l14": [64],
+    }
     found = {path.stem: launches(path) for path in RECIPES if path.stem in NAMED}
     assert found == {**expected, "veclip_h14_336": [128]}
 
@@ -120,11 +127,14 @@ def test_the_saved_config_gives_the_same_run(path: Path, tmp_path: Path) -> None
 
 
 def test_the_papers_batches_and_mix() -> None:
-    recipes = {p.stem: yaml.safe_load(p.read_text()) for p in RECIPES}
+    paths = {p.stem: p for p in RECIPES}
+    recipes = {name: yaml.safe_load(path.read_text()) for name, path in paths.items()}
     assert recipes["veclip_b16"]["global_train_batch_size"] == 8192
-    assert recipes["veclip_l14"]["global_train_batch_size"] == 32768
-    assert recipes["veclip_h14_336"]["global_train_batch_size"] == 32768
-    for name in ("veclip_b16", "veclip_l14", "veclip_h14_336"):
+    for name in ("veclip_l14", "veclip_dfn_l14", "veclip_h14_336"):
+        assert recipes[name]["global_train_batch_size"] == 32768
+    for name in ("veclip_dfn_l14", "veclip_h14_336"):
+        assert list(load_config(paths[name]).data.streams) == ["vecap", "dfn"]
+    for name in ("veclip_b16", "veclip_l14", "veclip_dfn_l14", "veclip_h14_336"):
         assert recipes[name]["data"]["policy"]["weights"] == {"alttext": 1, "vecap": 1}
 
 
