@@ -65,6 +65,7 @@ def test_the_log_has_the_shares_of_each_step(undisturbed: Path) -> None:
         assert line["captions/vecap"] == pytest.approx(line["streams/vecap"] if step >= 8 else 0)
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_it_ends_in_the_same_weights(place: Path, undisturbed: Path) -> None:
     folder = place / "runs" / "killed"
     going_on = words(place, "killed", "autoresume=true")
