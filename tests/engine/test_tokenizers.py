@@ -15,8 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sources_kit import shared_data
+from t5_kit import write_t5
 from tokenizers import Tokenizer as RustTokenizer
-from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
+from tokenizers import models, pre_tokenizers
 
 from engine.errors import UserError
 from engine.tokenizers import Tokenizer, load_tokenizer
@@ -115,27 +116,7 @@ def test_importing_loads_no_torch() -> None:
 
 @pytest.fixture(scope="module")
 def t5_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tokenizer with t5-base's conventions: Unigram, pad 0, eos </s> 1, unk 2, no start token."""
-    folder = tmp_path_factory.mktemp("t5") / "tiny-t5"
-    folder.mkdir()
-    pieces = ["▁a", "▁dog", "▁in", "▁the", "▁snow", "▁", *"abcdefghijklmnopqrstuvwxyz.,"]
-    scores = [
-        ("<pad>", 0.0),
-        ("</s>", 0.0),
-        ("<unk>", 0.0),
-        *((p, -float(n + 2)) for n, p in enumerate(pieces)),
-    ]
-    rust = RustTokenizer(models.Unigram(scores, unk_id=2))
-    rust.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Strip()])
-    rust.pre_tokenizer = pre_tokenizers.Metaspace()
-    rust.decoder = decoders.Metaspace()
-    rust.post_processor = processors.TemplateProcessing("$A </s>", "$A </s> $B </s>", [("</s>", 1)])
-    rust.add_special_tokens(["<pad>", "</s>", "<unk>"])
-    rust.save(str(folder / "tokenizer.json"))
-    config = {"eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>", "model_max_length": 512}
-    config["tokenizer_class"] = "T5TokenizerFast"
-    (folder / "tokenizer_config.json").write_text(json.dumps(config))
-    return folder
+    return write_t5(tmp_path_factory.mktemp("t5") / "tiny-t5")
 
 
 def test_t5_conventions(t5_folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,13 @@ from typing import Any
 from engine.errors import UserError
 from engine.tokenizers import Tokenizer, load_tokenizer
 from engine.tokenizers.clip import SPECIALS, build_vocab, load_merges
+from engine.tokenizers.huggingface import FILES, SLOW_FILES, download
 from train.architecture import TokenizerFacts
 
 # transformers' names of CLIP's start and end tokens.
 HF_SPECIALS = ("<|startoftext|>", "<|endoftext|>")
-FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.json", "spiece.model")
+# One of these holds the vocabulary.
+VOCABULARIES = ("tokenizer.json", "vocab.*", "*.model")
 
 
 def write_tokenizer(facts: TokenizerFacts, out: Path, spec: str | None) -> None:
@@ -40,10 +43,18 @@ def write_tokenizer(facts: TokenizerFacts, out: Path, spec: str | None) -> None:
             f"--tokenizer {spec}: another tokenizer ({found.fingerprint[:12]}) than the model's "
             f"({facts.name}, {facts.fingerprint[:12]})"
         )
-    from transformers import AutoTokenizer
+    _copy_files(Path(spec) if Path(spec).is_dir() else download(spec), out, facts.context_length)
 
-    loaded = AutoTokenizer.from_pretrained(spec, model_max_length=facts.context_length)  # type: ignore[no-untyped-call]
-    loaded.save_pretrained(str(out))
+
+def _copy_files(folder: Path, out: Path, context_length: int) -> None:
+    """As they are: transformers, asked to save them, adds tokens of its own to T5's."""
+    for pattern in (*FILES, *SLOW_FILES):
+        for path in folder.glob(pattern):
+            shutil.copyfile(path, out / path.name)
+    config = out / "tokenizer_config.json"
+    values = json.loads(config.read_text(encoding="utf-8")) if config.exists() else {}
+    values["model_max_length"] = context_length
+    config.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
 
 
 def _write_clip(facts: TokenizerFacts, out: Path) -> None:
@@ -73,7 +84,7 @@ def read_tokenizer_facts(folder: Path, text: Mapping[str, Any], spec: str | None
         UserError: there are no files and no `spec`, or the tower does not know all of its ids.
     """
     if spec is None:
-        if not any((folder / name).exists() for name in FILES):
+        if not any(any(folder.glob(pattern)) for pattern in VOCABULARIES):
             raise UserError(
                 f"{folder}: no tokenizer's files; say which one the model reads: --tokenizer clip, a folder, "
                 "or a name (Apple's VeCLIP models: t5-base)"

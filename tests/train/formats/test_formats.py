@@ -9,10 +9,11 @@ import open_clip
 import pytest
 import torch
 from torch.nn import functional
-from transformers import AutoTokenizer, CLIPImageProcessor, CLIPModel
+from transformers import AutoTokenizer, CLIPConfig, CLIPImageProcessor, CLIPModel
 
 from engine.errors import UserError
 from engine.tokenizers import load_tokenizer
+from tests.engine.t5_kit import write_t5
 from train.architecture import ModelConfig, TextConfig, VisionConfig, resolve_architecture
 from train.checkpoints import ModelCard
 from train.formats import hugging_face, onnx_towers, open_clip_folder
@@ -118,6 +119,35 @@ def test_onnx_gives_the_same_features_for_any_batch(model: Exported, tmp_path: P
             (found,) = session.run(None, {name: inputs[:size].numpy()})
             torch.testing.assert_close(torch.from_numpy(found), expected[:size], rtol=0, atol=1e-5)
     assert ModelCard.load(tmp_path / "out" / "model.json") == model.card
+
+
+def test_a_model_as_veclip_releases_them(tmp_path: Path) -> None:
+    """A CLIPModel saved by transformers itself, that reads T5's tokenizer and has no tokenizer's files."""
+    t5 = write_t5(tmp_path / "tiny-t5")
+    tower = {"num_hidden_layers": 2, "hidden_size": 64, "num_attention_heads": 2, "intermediate_size": 256}
+    reader = {**tower, "vocab_size": 64, "max_position_embeddings": 20, "eos_token_id": 1, "pad_token_id": 0}
+    vision = {**tower, "image_size": 32, "patch_size": 8}
+    torch.manual_seed(5)
+    theirs = CLIPModel(CLIPConfig(text_config=reader, vision_config=vision, projection_dim=48)).eval()
+    theirs.save_pretrained(tmp_path / "veclip")
+    with pytest.raises(UserError, match=r"no tokenizer's files; say which one.*t5-base"):
+        hugging_face.read(tmp_path / "veclip")
+    ours = hugging_face.read(tmp_path / "veclip", str(t5))
+    assert (ours.card.tokenizer.eos_id, ours.card.architecture.text["pool_type"]) == (1, "eos")
+    words = AutoTokenizer.from_pretrained(t5)(["a dog", "in the snow."], padding=True, return_tensors="pt")
+    with torch.inference_mode():
+        expected = theirs(**words, pixel_values=IMAGES)
+        image = functional.normalize(ours.clip.encode_image(IMAGES), dim=-1)
+        found = encode_text(
+            ours.clip, functional.pad(words["input_ids"], (0, 20 - words["input_ids"].shape[1]))
+        )
+    torch.testing.assert_close(found, expected.text_embeds, rtol=0, atol=1e-5)
+    torch.testing.assert_close(image, expected.image_embeds, rtol=0, atol=1e-5)
+    with pytest.raises(UserError, match="the text tower knows 64 ids, the tokenizer clip has 49408"):
+        hugging_face.read(tmp_path / "veclip", "clip")
+    hugging_face.write(ours, tmp_path / "again", str(t5))
+    again = hugging_face.read(tmp_path / "again")
+    assert again.card.tokenizer.fingerprint == ours.card.tokenizer.fingerprint
 
 
 def test_what_clip_model_lacks_is_refused(tmp_path: Path) -> None:
