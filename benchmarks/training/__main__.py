@@ -22,7 +22,7 @@ examples:
   python -m benchmarks.training 'cc12m/*.tar' --model ViT-B-16 --model ViT-L-14 --device cuda --batch 256 \\
       --precision amp_bf16 --epochs 1 --rounds 2 --context 77 --workers 8 --warmup 100
 
-Writes OUT.json, OUT.md and OUT.svg."""
+Writes OUT.json and OUT.svg, and the tables into OUT.md, between two marks if it is there."""
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -55,7 +55,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("--workers", type=int, default=1, metavar="N", help="open_clip's worker processes (default 1)")
     add("--log-every", type=positive, default=5, metavar="STEPS", help="default 5")
     add("--work", type=Path, metavar="DIR", help="for data and runs (default: a temporary folder)")
-    add("--out", type=Path, metavar="PATH", help="write PATH.json, PATH.md and PATH.svg")
+    add("--out", type=Path, metavar="PATH", help="write PATH.json, PATH.svg and the tables in PATH.md")
     return parser
 
 
@@ -74,7 +74,7 @@ def _run(options: argparse.Namespace, work: Path) -> None:
     from benchmarks.loader.report import machine
     from benchmarks.training.chart import draw
     from benchmarks.training.compare import compare
-    from benchmarks.training.report import markdown
+    from benchmarks.training.report import markdown, put_into
 
     runs = _measure(options, work)
     found = {key: compare(own) for key, own in runs.items()}
@@ -83,7 +83,7 @@ def _run(options: argparse.Namespace, work: Path) -> None:
     print(text)
     if options.out is None:
         return
-    options.out.with_suffix(".md").write_text(text, encoding="utf-8")
+    put_into(options.out.with_suffix(".md"), text)
     rows = [
         {"model": model, "context": context, "comparison": asdict(found[model, context]),
          "runs": [asdict(run) for run in own]}

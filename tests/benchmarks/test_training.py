@@ -16,6 +16,7 @@ from benchmarks.training.compare import compare, gap
 from benchmarks.training.corpus import Pairs, write_tars
 from benchmarks.training.logs import Log, read_theirs, step_of_line, their_line
 from benchmarks.training.observe import Pace, TrainerFailedError, observe
+from benchmarks.training.report import BEGIN, END, put_into
 from benchmarks.training.rounds import Run
 from benchmarks.training.task import OURS, THEIRS, Corpus, Settings, Task, theirs_command
 from engine.errors import UserError
@@ -151,3 +152,15 @@ def test_the_whole_comparison(tmp_path: Path) -> None:
     assert set(ours["recalls"]) == set(theirs["recalls"])
     assert (tmp_path / "training.svg").read_text().count("<svg")
     assert "| small | 16 |" in (tmp_path / "training.md").read_text()
+
+
+def test_tables_are_put_between_their_marks(tmp_path: Path) -> None:
+    path = tmp_path / "training.md"
+    put_into(path, "one")
+    path.write_text(f"# Before\n\n{path.read_text()}\n## After\n")
+    put_into(path, "two")
+    assert path.read_text() == f"# Before\n\n{BEGIN}\n\ntwo\n{END}\n\n## After\n"
+    path.write_text("# Other\n")
+    with pytest.raises(UserError, match="has no lines"):
+        put_into(path, "two")
+    assert path.read_text() == "# Other\n"
