@@ -15,6 +15,7 @@ from engine.command import exit_code
 from engine.numbers import positive
 from engine.sources.cli import add_source_arguments, source_options
 
+SETTINGS = ("batch", "epochs", "lr", "warmup", "precision", "device", "workers", "log_every")
 EXAMPLE = """\
 examples:
   python -m benchmarks.training DATA/Flickr8k.token.txt --held-out-keys DATA/Flickr_8k.testImages.txt \\
@@ -89,9 +90,7 @@ def _run(options: argparse.Namespace, work: Path) -> None:
          "runs": [asdict(run) for run in own]}
         for (model, context), own in runs.items()
     ]  # fmt: skip
-    settings = {
-        name: str(value) if isinstance(value, Path) else value for name, value in vars(options).items()
-    }
+    settings = {name: getattr(options, name) for name in (*SETTINGS, "rounds", "limit")}
     result = {"machine": where, "settings": settings, "rows": rows}
     options.out.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     draw(runs, found, options.out.with_suffix(".svg"))
@@ -104,8 +103,7 @@ def _measure(options: argparse.Namespace, work: Path) -> dict[tuple[str, int], l
 
     pairs = Pairs(source_options(options), options.held_out_keys, options.limit)
     tars = write_tars(pairs, work / "tars")
-    names = ("batch", "epochs", "lr", "warmup", "precision", "device", "workers", "log_every")
-    settings = Settings(**{name: getattr(options, name) for name in names})
+    settings = Settings(**{name: getattr(options, name) for name in SETTINGS})
     runs: dict[tuple[str, int], list[training.rounds.Run]] = {}
     for context in options.context or [77]:
         corpus = prepare(pairs, tars, work, context)

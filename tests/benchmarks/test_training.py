@@ -81,6 +81,8 @@ def test_the_error_of_a_gap_is_how_gaps_spread() -> None:
     assert np.mean(differences) == pytest.approx(1, abs=0.08)
     assert np.mean(np.square(errors)) == pytest.approx(np.var(differences), rel=0.05)
     assert np.std(differences) == pytest.approx(math.sqrt(1 / 5 + 9 / 4), rel=0.05)
+    equal = [gap(draw.normal(0, 1, 5).tolist(), draw.normal(0, 3, 3).tolist()) for _ in range(4000)]
+    assert np.mean([g.within_noise for g in equal]) == pytest.approx(0.95, abs=0.02)
     assert gap([1.0], [2.0]).within_noise is None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -18,7 +19,7 @@ from tests.train.run_kit import ROOT, TINY
 from train.config import load_config
 from train.sweep.__main__ import main
 from train.sweep.plan import Choice, load_sweep
-from train.sweep.runs import command
+from train.sweep.runs import LOCK, command
 
 SWEEPS = sorted((ROOT / "yamls" / "sweeps").glob("*.yaml"))
 
@@ -133,25 +134,32 @@ def test_a_failing_row_does_not_keep_the_others_back(place: Path, capfd: pytest.
     assert "with other settings (optimizer.lr: 0.002 -> 0.25)" in capfd.readouterr().err
 
 
+def test_one_sweep_at_a_time(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = sweep_file(place, "locked", seeds=[1])
+    (place / "sweeps" / "locked").mkdir(parents=True)
+    with (place / "sweeps" / "locked" / LOCK).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert main([str(path)]) == 1
+    assert "another sweep, or a run of one, is at work" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_stopped_and_gone_on(place: Path) -> None:
     """Two rows, two seeds, SIGTERM in the middle of a run: the end is that of an undisturbed sweep."""
-    words = [sys.executable, "-m", "train.sweep"]
+    words, longer = [sys.executable, "-m", "train.sweep"], "max_duration=16ba"
     undisturbed = sweep_file(place, "undisturbed")
-    subprocess.run([*words, str(undisturbed)], cwd=ROOT, check=True, timeout=400)
+    subprocess.run([*words, str(undisturbed), longer], cwd=ROOT, check=True, timeout=400)
     path = sweep_file(place, "stopped")
-    process = subprocess.Popen([*words, str(path)], cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen([*words, str(path), longer], cwd=ROOT, stderr=subprocess.PIPE, text=True)
     saved, deadline = place / "sweeps" / "stopped" / "vecap-1" / "latest-rank0.pt", time.monotonic() + 200
     while not saved.exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
-    second = subprocess.run([*words, str(path)], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert (second.returncode, "is at work" in second.stderr) == (1, True)
     os.kill(process.pid, signal.SIGTERM)
     _, errors = process.communicate(timeout=100)
     assert process.returncode == 130, errors
     assert errors.strip().splitlines()[-1] == "stopped; the same command goes on from here"
     assert not (place / "sweeps" / "stopped" / "alt-2").exists()
-    subprocess.run([*words, str(path)], cwd=ROOT, check=True, timeout=400)
+    subprocess.run([*words, str(path), longer], cwd=ROOT, check=True, timeout=400)
     tables = [
         json.loads((place / "sweeps" / name / "table.json").read_text())
         for name in ("undisturbed", "stopped")
