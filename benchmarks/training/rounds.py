@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import torch
 
-from benchmarks.open_clip_folder import write_folder
 from benchmarks.training.logs import Log, read_ours, read_theirs
 from benchmarks.training.observe import Pace, observe
 from benchmarks.training.task import OURS, RECIPE, THEIRS, Task, ours_command, theirs_command
@@ -16,6 +15,8 @@ from loaders.retrieval import RetrievalConfig
 from train.architecture import resolve_architecture
 from train.checkpoints import ModelCard, load_model, read_tokenizer
 from train.config import load_config
+from train.formats import open_clip_folder
+from train.formats.model import Exported
 from train.model import ContrastiveModel, Normalisation, build_clip
 from train.retrieval import evaluate_retrieval
 
@@ -59,8 +60,7 @@ def _line(run: Run) -> str:
 def write_initial(task: Task) -> None:
     """Writes the weights that train/run.py begins with for this recipe and seed."""
     card = _card(task)
-    clip = build_clip(card.architecture, task.seed)
-    write_folder(task.initial, card.architecture, card.normalisation, clip)
+    open_clip_folder.write(Exported(build_clip(card.architecture, task.seed), card), task.initial)
 
 
 def _card(task: Task) -> ModelCard:

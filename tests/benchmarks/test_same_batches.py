@@ -13,11 +13,13 @@ from composer import DataSpec, Trainer
 from composer.loggers import InMemoryLogger
 from torch.utils.data import DataLoader
 
-from benchmarks.open_clip_folder import write_folder
 from benchmarks.training.logs import read_theirs
 from benchmarks.training.task import Settings, Task, theirs_command
-from train.architecture import Architecture
+from train.architecture import Architecture, TokenizerFacts
 from train.callbacks import ClampLogitScale
+from train.checkpoints import ModelCard
+from train.formats import open_clip_folder
+from train.formats.model import Exported
 from train.guard import StepGuard
 from train.model import ContrastiveModel, Normalisation, build_clip
 from train.optim import OptimizerConfig, Plan, ScheduleConfig, build_optimizer, build_schedule
@@ -25,6 +27,7 @@ from train.stopping import StopNotice
 
 STEPS, BATCH, CONTEXT, START, END = 12, 16, 10, 998, 999
 MEAN, STD = (0.48, 0.46, 0.41), (0.27, 0.26, 0.28)
+FACTS = TokenizerFacts("clip", "a" * 64, CONTEXT, 1000, END, 0)
 SIZES = Architecture(
     embed_dim=16,
     vision={"image_size": 32, "layers": 2, "width": 32, "patch_size": 8, "head_width": 16},
@@ -93,7 +96,8 @@ def test_the_same_batches_give_the_same_steps(tmp_path: Path) -> None:
     """Loss, AdamW and its groups, clipping, warm-up and cosine, logit scale: whatever differed would show."""
     pytest.importorskip("open_clip_train")
     given, clip = batches(), build_clip(SIZES, seed=3)
-    write_folder(tmp_path / "initial", SIZES, Normalisation(MEAN, STD), clip)
+    card = ModelCard(SIZES, FACTS, Normalisation(MEAN, STD))
+    open_clip_folder.write(Exported(clip, card), tmp_path / "initial")
     found, state = theirs(given, tmp_path)
     expected = ours(given, clip)
     assert len(found) == STEPS
