@@ -6,20 +6,18 @@ import atexit
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 from composer.utils import dist
 
 from engine.errors import UserError
+from engine.native import hash_file
 from train import seals
 from train.config import TrainConfig
 from train.remote import RemoteFolder, bring, bring_newest, is_remote
-
-T = TypeVar("T")
+from train.together import agree, attempt, fail_alike
 
 
 @dataclass(frozen=True)
@@ -40,7 +38,7 @@ def choose_beginning(config: TrainConfig, folder: Path | None) -> Beginning:
         UserError: as `train.seals` and `train.remote`, or when not every rank sees the file.
     """
     if config.autoresume and folder is not None:
-        name = _agree(lambda: _newest_here(config, folder))
+        name = agree(lambda: _newest_here(config, folder))
         if name is not None:
             return Beginning(_seen_by_all(config, folder / name), load_weights_only=False)
     path = config.load_path
@@ -49,15 +47,6 @@ def choose_beginning(config: TrainConfig, folder: Path | None) -> Beginning:
     if path is not None:
         seals.require_data_only(Path(path))
     return Beginning(path, config.load_weights_only)
-
-
-def _agree(choose: Callable[[], str | None]) -> str | None:
-    """Return what rank 0 chooses, whose view of the folder counts; all ranks fail alike."""
-    name, failure = _attempt(choose) if dist.get_global_rank() == 0 else (None, None)
-    _fail_alike(failure)
-    names = [name]
-    dist.broadcast_object_list(names)
-    return names[0]
 
 
 def _newest_here(config: TrainConfig, folder: Path) -> str | None:
@@ -75,19 +64,30 @@ def _newest_here(config: TrainConfig, folder: Path) -> str | None:
 
 
 def _seen_by_all(config: TrainConfig, path: Path) -> str:
-    """Return a checkpoint's path, once each node has it: in a folder that they share, or brought."""
-    remote = config.save_folder if is_remote(config.save_folder) else None
-    failure = None
-    if remote is not None and dist.get_local_rank() == 0 and not path.exists():
+    """Return a checkpoint's path, once each node has it: in a folder that they share, or brought there.
+
+    What another node has under that name may be of another run.
+    """
+    wanted = agree(lambda: hash_file(path, seals.HASH))
+    leads = dist.get_local_rank() == 0
+    if is_remote(config.save_folder) and leads and _hash_of(path) != wanted:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _, failure = _attempt(lambda: bring(RemoteFolder(remote), path.name, path.parent))
-    _fail_alike(failure)
-    if not all(dist.all_gather_object(path.exists())):
+        remote = str(config.save_folder)
+        _, failure = attempt(lambda: bring(RemoteFolder(remote), path.name, path.parent))
+    else:
+        failure = None
+    fail_alike(failure)
+    found = dist.all_gather_object(_hash_of(path) if leads else wanted)
+    if any(hashed != wanted for hashed in found):
         raise UserError(
             f"{path}: not every node sees it; save_folder must lie on a file system that all nodes share, "
             "or be a remote store (s3://...)"
         )
     return str(path)
+
+
+def _hash_of(path: Path) -> str | None:
+    return hash_file(path, seals.HASH) if path.exists() else None
 
 
 def _fetched(uri: str) -> str:
@@ -98,21 +98,6 @@ def _fetched(uri: str) -> str:
         folder = tempfile.mkdtemp(prefix="veclip-load-")
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
         path = os.path.join(folder, name)
-        _, failure = _attempt(lambda: RemoteFolder(place).download(name, Path(path)))
-    _fail_alike(failure)
+        _, failure = attempt(lambda: RemoteFolder(place).download(name, Path(path)))
+    fail_alike(failure)
     return str(dist.all_gather_object(path)[dist.get_global_rank() - dist.get_local_rank()])
-
-
-def _attempt(act: Callable[[], T]) -> tuple[T | None, str | None]:
-    """Return what `act` does, or how it failed."""
-    try:
-        return act(), None
-    except UserError as error:
-        return None, str(error)
-
-
-def _fail_alike(failure: str | None) -> None:
-    """Raise on all ranks what failed on any."""
-    for told in dist.all_gather_object(failure):
-        if told is not None:
-            raise UserError(told)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import yaml
 from composer.utils import dist
 
 from engine.errors import UserError
 from train import checkpoints, seals
 from train.config import TrainConfig, to_yaml
 from train.remote import RemoteFolder, is_remote
+from train.together import fail_alike, on_first
 
 
 def run_folder(config: TrainConfig) -> Path | None:
@@ -22,33 +24,37 @@ def run_folder(config: TrainConfig) -> Path | None:
 
 
 def check_folder(config: TrainConfig, folder: Path | None) -> None:
-    """Refuse to mix two runs in one folder.
+    """Refuse to mix two runs in one folder, or in one store.
 
     Raises:
-        UserError: there is a run already, and the config says neither to go on nor to start anew.
+        UserError: on all ranks, when there is one and the config says neither to go on nor to start anew.
     """
-    fresh = folder is not None and not config.autoresume and not config.save_overwrite
-    if fresh and folder is not None and (folder / checkpoints.CONFIG).exists():
-        raise UserError(
-            f"{folder}: there is a run already; go on with autoresume=true, start anew with "
-            "save_overwrite=true, or give another run_name"
-        )
-    if is_remote(config.save_folder) and not config.autoresume:
-        _refuse_run_in_store(str(config.save_folder))
-    if config.save_overwrite and folder is not None and dist.get_global_rank() == 0:
-        seals.set_run_aside(folder)
-    dist.barrier()
+    if folder is None:
+        return
+    fresh = not config.autoresume and not config.save_overwrite
+    fail_alike(
+        f"{folder}: there is a run already; go on with autoresume=true, start anew with "
+        "save_overwrite=true, or give another run_name"
+        if fresh and (folder / checkpoints.CONFIG).exists()
+        else None
+    )
+    if is_remote(config.save_folder):
+        on_first(lambda: _check_store(config, folder))
+    if config.save_overwrite:
+        on_first(lambda: seals.set_run_aside(folder))
 
 
-def _refuse_run_in_store(uri: str) -> None:
-    """A new run's checkpoints would lie among another's there: nothing in a store is removed."""
-    names: list[object] = [None]
-    if dist.get_global_rank() == 0:
-        names = [RemoteFolder(uri).names()]
-    dist.broadcast_object_list(names)
-    if names[0]:
+def _check_store(config: TrainConfig, folder: Path) -> None:
+    uri, path = str(config.save_folder), folder / checkpoints.CONFIG
+    if not config.autoresume and RemoteFolder(uri).names():  # nothing in a store is removed
         raise UserError(
             f"{uri}: there is a run already; go on with autoresume=true, or give another save_folder"
+        )
+    known = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else {}
+    if not config.save_overwrite and (known or {}).get("save_folder", uri) != uri:
+        raise UserError(
+            f"{folder}: holds the run of {known['save_folder']}, not of {uri}; give another run_name, or "
+            "move the folder away"
         )
 
 

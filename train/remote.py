@@ -9,9 +9,11 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +21,11 @@ from composer.utils import maybe_create_object_store_from_uri, parse_uri
 
 from engine.errors import UserError
 from train import seals
+from train.together import agree, attempt, fail_alike
 
 UPLOADING = ".uploading"
+# Between two questions whether an upload is over.
+PAUSE_S = 0.5
 
 
 def is_remote(place: str | None) -> bool:
@@ -73,25 +78,41 @@ class Mirror:
     """Copies a run's files to a store, one after the other, while training goes on; rank 0 only."""
 
     def __init__(self, folder: Path, remote: RemoteFolder) -> None:
-        """Start nothing yet; what an earlier part of the run left half sent is forgotten."""
+        """Send the newest checkpoint that is here, unless the store has it: the run may have been cut off."""
         self._folder, self._remote = folder, remote
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="upload")
-        self._sent: list[tuple[Path, Future[None]]] = []
+        self._waiting: list[tuple[Path, Future[None]]] = []
         self._known: dict[str, bytes] = {}
         shutil.rmtree(folder / UPLOADING, ignore_errors=True)
+        stored = remote.names()
+        here = seals.newest_first(path.name for path in folder.glob("*.pt"))[:1]
+        for path in (folder / name for name in here):
+            if seals.seal_of(path).exists() and seals.seal_of(path).name not in stored:
+                self.send(path)
 
     def send(self, checkpoint: Path) -> None:
-        """Copy a sealed checkpoint soon, unless it was; a failure is told, and tried again at the end."""
+        """Copy a sealed checkpoint, soon; one that waits or has failed gives way to it."""
         sealed = seals.seal_of(checkpoint).read_bytes()
         if self._known.get(checkpoint.name) == sealed:  # sealed again, as it was just written
             return
         self._known[checkpoint.name] = sealed
+        self._drop_older()
         kept = self._folder / UPLOADING / checkpoint.name
         kept.parent.mkdir(exist_ok=True)
         for path in (checkpoint, seals.seal_of(checkpoint)):
             (kept.parent / path.name).unlink(missing_ok=True)
             os.link(path, kept.parent / path.name)  # the run may remove it meanwhile
-        self._sent.append((kept, self._thread.submit(self._upload_told, kept)))
+        self._waiting.append((kept, self._thread.submit(self._upload_told, kept)))
+
+    def _drop_older(self) -> None:
+        """Where the store is slower than the run, or away, the disk must not fill with what waits for it."""
+        under_way = []
+        for kept, sent in self._waiting:
+            if sent.cancel() or (sent.done() and sent.exception() is not None):
+                _forget(kept)
+            elif not sent.done():
+                under_way.append((kept, sent))
+        self._waiting = under_way
 
     def finish(self) -> None:
         """Wait for what is under way, try again what failed, and copy the run's other files.
@@ -100,12 +121,16 @@ class Mirror:
             UserError: something could not be stored; it is in the local folder.
         """
         self._thread.shutdown()
-        for kept, sent in self._sent:
+        failures = []
+        for kept, sent in self._waiting:
             if sent.exception() is not None:
-                self._upload(kept)
-        self._sent = []
-        self._upload_others()
+                failures.append(attempt(partial(self._upload, kept))[1])
+        self._waiting = []
+        failures.append(attempt(self._upload_others)[1])
         shutil.rmtree(self._folder / UPLOADING, ignore_errors=True)
+        for failure in failures:
+            if failure is not None:
+                raise UserError(f"{failure}; it is in {self._folder}")
 
     def _upload_told(self, kept: Path) -> None:
         try:
@@ -118,12 +143,30 @@ class Mirror:
         self._upload_others()
         for path in (kept, seals.seal_of(kept)):
             self._remote.upload(path, path.name)
-            path.unlink()
+        _forget(kept)
 
     def _upload_others(self) -> None:
         for path in self._folder.iterdir():
             if path.is_file() and not _is_of_checkpoint(path.name):
                 self._remote.upload(path, path.name)
+
+
+def _forget(kept: Path) -> None:
+    for path in (kept, seals.seal_of(kept)):
+        path.unlink(missing_ok=True)
+
+
+def finish_together(mirror: Mirror | None) -> None:
+    """Wait on all ranks until rank 0's copy is complete: a launcher kills whoever outlives the first to end.
+
+    Raises:
+        UserError: on all ranks, from `Mirror.finish`.
+    """
+    with ThreadPoolExecutor(1) as thread:
+        work = None if mirror is None else thread.submit(partial(attempt, mirror.finish))
+        while not agree(lambda: work is None or work.done()):
+            time.sleep(PAUSE_S)
+        fail_alike(None if work is None else work.result()[1])
 
 
 def bring_newest(remote: RemoteFolder, folder: Path) -> None:

@@ -56,7 +56,7 @@ def _run(recipe: str, settings: Sequence[str]) -> int:
         session = open_session(config)
         return 0 if session.run() else STOPPED
     except UserError as error:
-        _tell(str(error), everyone=session is not None)
+        _tell(str(error), everyone=session is not None or _have_met())
         return 1
     except (KeyboardInterrupt, SystemExit) as stop:
         # Composer's own signal handlers exit with 128 + the signal's number, as ours does.
@@ -68,6 +68,13 @@ def _run(recipe: str, settings: Sequence[str]) -> int:
             raise
         _tell("interrupted; the latest checkpoint is kept, go on with autoresume=true", everyone=False)
         return INTERRUPTED
+
+
+def _have_met() -> bool:
+    """Whether the ranks are a group: from then on one of them may fail by itself."""
+    from torch import distributed
+
+    return distributed.is_available() and distributed.is_initialized()
 
 
 def _tell(message: str, everyone: bool) -> None:

@@ -15,7 +15,6 @@ from composer.core import Algorithm, Callback
 from composer.loggers import LoggerDestination
 from composer.utils import dist, get_device
 
-from engine.errors import UserError
 from loaders.loader import CaptionLoader, build_loader
 from train import checkpoints, probes, retrieval, seals
 from train.architecture import resolve_architecture
@@ -33,11 +32,12 @@ from train.model import ContrastiveModel, Normalisation
 from train.optim import Plan, build_optimizer, build_schedule, check_time, make_plan
 from train.precision import resolve_precision, trainer_precision
 from train.probes import Probes
-from train.remote import Mirror, RemoteFolder, is_remote
+from train.remote import Mirror, RemoteFolder, finish_together, is_remote
 from train.report import REPORT, write_report
 from train.stopping import StopAfterCheckpoint, StopNotice, StoppedError, save_schedule
 from train.texts import CaptionStatistics
 from train.throughput import Throughput
+from train.together import attempt, on_first
 from train.work import Watch, work_of
 
 
@@ -77,13 +77,24 @@ class Session:
             try:
                 done = self._train_and_measure()
                 self.trainer.close()  # type: ignore[no-untyped-call]
-            finally:
+            except BaseException as error:
                 self._write_page()
-            if self.mirror is not None:
-                self.mirror.finish()
+                if isinstance(error, Exception):  # who presses Ctrl-C does not want to wait
+                    self._copy_what_there_is()
+                raise
+            self._write_page()
+            if is_remote(self.config.save_folder):
+                finish_together(self.mirror)
         if not done and dist.get_global_rank() == 0:
             self._tell_stopped()
         return done
+
+    def _copy_what_there_is(self) -> None:
+        """Of a run that failed; ranks fail alone, so none waits for another."""
+        if self.mirror is not None:
+            _, failure = attempt(self.mirror.finish)
+            if failure is not None:
+                print(f"note: {failure}", file=sys.stderr, flush=True)
 
     def _train_and_measure(self) -> bool:
         started, before = self.watch.clock.now(), int(self.trainer.state.timestamp.batch)
@@ -104,7 +115,7 @@ class Session:
             return
         try:
             write_report([self.folder], self.folder / REPORT)
-        except (UserError, OSError) as error:
+        except Exception as error:  # whatever it is, the run's own end counts
             print(f"note: no {REPORT}: {error}", file=sys.stderr)
 
     def _tell_stopped(self) -> None:
@@ -247,9 +258,10 @@ def _console(config: TrainConfig, plan: Plan, held_out: Probes, watch: Watch) ->
 
 
 def _mirror(config: TrainConfig, folder: Path | None) -> Mirror | None:
-    if folder is None or not is_remote(config.save_folder) or dist.get_global_rank() != 0:
+    """What copies the folder, on rank 0."""
+    if folder is None or not is_remote(config.save_folder):
         return None
-    return Mirror(folder, RemoteFolder(str(config.save_folder)))
+    return on_first(lambda: Mirror(folder, RemoteFolder(str(config.save_folder))))
 
 
 def _keepers(config: TrainConfig, files: RunFiles) -> list[Callback]:

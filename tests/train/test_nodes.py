@@ -92,8 +92,8 @@ def test_a_checkpoint_that_another_node_does_not_see(
     config = load_config("yamls/tiny_cpu.yaml", [f"save_folder={undisturbed}", "autoresume=true"])
     found = choose_beginning(config, undisturbed)
     assert found.load_path == str((undisturbed / "latest-rank0.pt").resolve())
-    answers = {True: [True, False], None: [None, None]}  # "I see it", "no failure"
-    monkeypatch.setattr(dist, "all_gather_object", lambda own: answers[own])
+    # The hash that the second node's first rank finds; failures are of the first rank alone.
+    monkeypatch.setattr(dist, "all_gather_object", lambda own: [own] if own is None else [own, "another"])
     with pytest.raises(UserError, match="not every node sees it; save_folder must lie on a file system"):
         choose_beginning(config, undisturbed)
 
@@ -101,11 +101,12 @@ def test_a_checkpoint_that_another_node_does_not_see(
 # What Slurm does with docs/slurm/train.sbatch, as far as it matters here: a task a rank, all signalled.
 SRUN = """#!/usr/bin/env python3
 import os, signal, subprocess, sys
+assert sys.argv[1:3] == ["--cpu-bind=none", "--cpus-per-task=2"], sys.argv
 tasks = []
 signal.signal(signal.SIGTERM, lambda *_: [task.send_signal(signal.SIGTERM) for task in tasks])
 for number in range(2):
     own = {"SLURM_PROCID": str(number), "SLURM_LOCALID": "0", "SLURM_NODEID": str(number)}
-    tasks.append(subprocess.Popen(sys.argv[1:], env=os.environ | own))
+    tasks.append(subprocess.Popen(sys.argv[3:], env=os.environ | own))
 sys.exit(max(task.wait() for task in tasks))
 """
 SCONTROL = """#!/usr/bin/env bash
@@ -127,6 +128,7 @@ def test_the_slurm_example_stops_is_queued_again_and_goes_on(
         "SLURM_JOB_NODELIST": "node[0-1]",
         "SLURM_NTASKS": "2",
         "SLURM_NNODES": "2",
+        "SLURM_CPUS_ON_NODE": "2",
         "MASTER_PORT": str(free_port()),
     }
     folder = place / "runs" / "slurm"

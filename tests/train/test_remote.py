@@ -15,9 +15,11 @@ import psutil
 import pytest
 
 from engine.errors import UserError
-from tests.train.run_kit import COMPOSER, command, losses, run
+from tests.train.run_kit import COMPOSER, ROOT, command, losses, run
 from train import seals
-from train.remote import Mirror, RemoteFolder, bring_newest
+from train.config import load_config
+from train.folder import check_folder, run_folder
+from train.remote import UPLOADING, Mirror, RemoteFolder, bring_newest
 
 ONE = (sys.executable,)
 moto_server = pytest.importorskip("moto.server")
@@ -83,18 +85,20 @@ def test_a_seal_is_stored_last(s3: Any, tmp_path: Path, monkeypatch: pytest.Monk
     assert sorted(p.name for p in (tmp_path / "run").iterdir()) == ["config.yaml", seals.seal_of(path).name]
 
 
+@pytest.mark.parametrize("part", [".pt", ".xxh64"])
 def test_what_could_not_be_stored_is_tried_again_and_then_told(
-    s3: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    s3: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], part: str
 ) -> None:
-    failures = [True, False]
+    failures: list[bool] = []
     upload = RemoteFolder.upload
 
     def flaky(self: RemoteFolder, path: Path, name: str) -> None:
-        if name.endswith(".pt") and failures.pop(0):
+        if name.endswith(part) and failures.pop(0):
             raise UserError("the store is away")
         upload(self, path, name)
 
     monkeypatch.setattr(RemoteFolder, "upload", flaky)
+    failures[:] = [True, False]
     mirror = Mirror(tmp_path / "run", RemoteFolder(f"s3://{BUCKET}/a"))
     mirror.send(checkpoint(tmp_path / "run", 4))
     mirror.finish()
@@ -105,6 +109,39 @@ def test_what_could_not_be_stored_is_tried_again_and_then_told(
     mirror.send(checkpoint(tmp_path / "run", 8))
     with pytest.raises(UserError, match="the store is away"):
         mirror.finish()
+    # The next part of the run sends what this one could not.
+    failures[:] = [False]
+    Mirror(tmp_path / "run", RemoteFolder(f"s3://{BUCKET}/a")).finish()
+    assert "a/ep0-ba8-rank0.pt.xxh64" in stored(s3)
+
+
+def test_what_waits_for_a_store_does_not_fill_the_disk(
+    s3: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(self: RemoteFolder, path: Path, name: str) -> None:
+        raise UserError("the store is away")
+
+    monkeypatch.setattr(RemoteFolder, "upload", away)
+    mirror = Mirror(tmp_path / "run", RemoteFolder(f"s3://{BUCKET}/a"))
+    for step in range(6):
+        mirror.send(checkpoint(tmp_path / "run", step))
+        mirror._thread.submit(int).result()  # what was sent has failed
+    kept = [path.name for path in (tmp_path / "run" / UPLOADING).iterdir()]
+    assert sorted(kept) == ["ep0-ba5-rank0.pt", "ep0-ba5-rank0.pt.xxh64"]
+
+
+def test_two_stores_do_not_share_a_folder(s3: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = [f"save_folder=s3://{BUCKET}/two", "autoresume=true", "run_name=same"]
+    config = load_config(ROOT / "yamls/tiny_cpu.yaml", words)
+    folder = run_folder(config)
+    assert folder is not None
+    folder.mkdir(parents=True)
+    (folder / "config.yaml").write_text(f"save_folder: s3://{BUCKET}/one\n")
+    with pytest.raises(UserError, match=f"holds the run of s3://{BUCKET}/one, not of s3://{BUCKET}/two"):
+        check_folder(config, folder)
+    (folder / "config.yaml").write_text(f"save_folder: s3://{BUCKET}/two\n")
+    check_folder(config, folder)
 
 
 def test_the_newest_sound_one_is_brought(s3: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -42,11 +42,11 @@ def write(model: Exported, out: Path, tokenizer: str | None = None) -> None:
     """
     _refuse_what_it_lacks(model.card.architecture)
     new_folder(out)
+    write_tokenizer(model.card.tokenizer, out, tokenizer)  # first, as it may be refused
     weights = to_hugging_face(model.clip.state_dict())
     save_file({name: value.contiguous() for name, value in weights.items()}, out / WEIGHTS, {"format": "pt"})
     _write_json(out / CONFIG, _config(model.card, float(weights["logit_scale"])))
     _write_json(out / PROCESSOR, _processor(model.card))
-    write_tokenizer(model.card.tokenizer, out, tokenizer)
 
 
 def _refuse_what_it_lacks(a: Architecture) -> None:
