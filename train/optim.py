@@ -11,10 +11,10 @@ import torch
 from composer.core import Time
 from composer.optim import DecoupledAdamW
 from torch import nn
-from torch.distributed.tensor import DTensor
 
 from engine.errors import UserError
 from loaders.recipe.times import RunLength
+from train.sharded import stays_whole
 
 
 @dataclass(frozen=True)
@@ -65,14 +65,14 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, An
     """Splits parameters as open_clip does: no decay for norms, biases, gains and the logit scale (less than
     2-D).
 
-    Locked ones are left out. A fused step takes sharded parameters (FSDP) or whole ones: they are groups of
-    their own.
+    Locked ones are left out. A fused step takes sharded parameters (FSDP) or whole ones, so each kind is a
+    group of its own; without FSDP as well, so that a resumed run finds the groups that were saved.
     """
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             exempt = parameter.ndim < 2 or name.endswith(("bias", "logit_scale"))
-            groups.setdefault((not exempt, isinstance(parameter, DTensor)), []).append(parameter)
+            groups.setdefault((not exempt, stays_whole(name)), []).append(parameter)
     return [
         {"params": groups[key], "weight_decay": weight_decay if key[0] else 0.0} for key in sorted(groups)
     ]

@@ -51,9 +51,14 @@ def shard(clip: CLIP, config: FsdpConfig) -> None:
     blocks = [*blocks_of(clip.visual, "image"), *blocks_of(clip, "text")]
     for module in (*blocks, clip.visual, clip.token_embedding):
         fully_shard(module, mesh=mesh, mp_policy=policy, reshard_after_forward=config.reshard_after_forward)
-    for parameter in clip.parameters():
-        if parameter.requires_grad and not isinstance(parameter, DTensor):
+    for name, parameter in clip.named_parameters():
+        if parameter.requires_grad and stays_whole(name):
             parameter.register_hook(_mean_over_ranks)
+
+
+def stays_whole(name: str) -> bool:
+    """Whether `shard` leaves the parameter of that name whole on every rank."""
+    return not name.removeprefix("clip.").startswith(("visual.", "transformer.", "token_embedding."))
 
 
 def _mean_over_ranks(grad: Tensor) -> Tensor:

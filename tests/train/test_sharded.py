@@ -19,7 +19,7 @@ from train.compiled import compile_blocks
 from train.guard import clip_gradients
 from train.model import ContrastiveModel, encode_text
 from train.optim import OptimizerConfig, build_optimizer
-from train.sharded import FsdpConfig, full, gathered, local, shard
+from train.sharded import FsdpConfig, full, gathered, local, shard, stays_whole
 
 STEPS = 3
 
@@ -126,6 +126,7 @@ def test_each_rank_holds_its_part(two_ranks: list[dict[str, list[dict[str, Any]]
     whole = {"positional_embedding", "text_projection", "logit_scale", "ln_final.weight", "ln_final.bias"}
     sizes = [results["float32"][1]["held"] for results in two_ranks]
     assert two_ranks[0]["float32"][1]["whole"] == {f"clip.{name}" for name in whole}
+    assert whole == {name for name, _ in small_clip().named_parameters() if stays_whole(name)}
     everything = two_ranks[0]["float32"][0]["held"]
     extra = sum(p.numel() for name, p in small_clip().named_parameters() if name in whole)
     assert sum(sizes) == everything + extra
