@@ -113,6 +113,17 @@ def test_stopped_at_any_step_it_goes_on_on_any_world(config: DataConfig, alone: 
             assert continued == steps_after(alone, number), (world, number)
 
 
+def test_copies_of_a_data_set_do_not_walk_in_step(tmp_path: Path) -> None:
+    """With other captions in each, say; the same images would else stand side by side at every step."""
+    copies = {
+        name: StreamConfig(str(write_dataset(tmp_path / name, make_samples(60)))) for name in ("one", "two")
+    }
+    config = DataConfig(batch_size=2, streams=copies, image_size=8, shuffle=True)
+    samples = build_loader(config).dataset.order().rows(0, np.arange(120)).samples.reshape(-1, 2)
+    assert sorted(samples[:, 0] + 60) == sorted(samples[:, 1]) == list(range(60, 120))
+    assert (samples[:, 0] + 60 == samples[:, 1]).mean() < 0.2
+
+
 def test_a_bad_sample_is_replaced_within_its_stream(tmp_path: Path) -> None:
     vecap, dfn = make_streams()
     dfn = [
