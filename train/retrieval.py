@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from composer.utils import dist
 
+from engine.native import commit_file
 from loaders import retrieval as data
 from train.model import ContrastiveModel, encode_text, evaluating
 from train.ranking import recall_table
@@ -106,9 +107,9 @@ def interleave(shares: list[Features]) -> Features:
 
 
 def write_results(path: Path, result: Mapping[str, object]) -> None:
-    """Writes results.json, making its folder."""
+    """Writes results.json whole or not at all, making its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    commit_file(path, (json.dumps(result, indent=2) + "\n").encode())
 
 
 def format_table(table: Mapping[str, float]) -> str:

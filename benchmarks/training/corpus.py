@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
-import math
 import subprocess
 import sys
 import tarfile
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 from benchmarks.training.task import Corpus
@@ -36,31 +37,40 @@ def write_tars(pairs: Pairs, folder: Path) -> tuple[str, int]:
         UserError: there are no pairs.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    found = list(_pairs(pairs))
-    if len(found) < SHARDS:
-        raise UserError(f"{', '.join(pairs.source.inputs)}: {len(found)} pairs; expected at least {SHARDS}")
-    each = math.ceil(len(found) / SHARDS)
-    for number in range(SHARDS):
-        with tarfile.open(folder / f"{number:05d}.tar", "w") as tar:
-            for index, (image, caption) in enumerate(found[number * each : (number + 1) * each]):
-                name = f"{number * each + index:09d}"
-                _add(tar, f"{name}.{_suffix(image)}", image)
-                _add(tar, f"{name}.txt", caption.encode())
-    return f"{folder}/{{00000..{SHARDS - 1:05d}}}.tar", len(found)
+    count = 0
+    with ExitStack() as stack:
+        tars = [
+            stack.enter_context(tarfile.open(folder / f"{number:05d}.tar", "w")) for number in range(SHARDS)
+        ]
+        for image, caption in islice(_pairs(pairs), pairs.limit):
+            tar, name = tars[count % SHARDS], f"{count:09d}"
+            _add(tar, f"{name}.{_suffix(image)}", image)
+            _add(tar, f"{name}.txt", caption.encode())
+            count += 1
+    if count < SHARDS:
+        raise UserError(f"{', '.join(pairs.source.inputs)}: {count} pairs; expected at least {SHARDS}")
+    return f"{folder}/{{00000..{SHARDS - 1:05d}}}.tar", count
 
 
 def _pairs(pairs: Pairs) -> Iterator[tuple[bytes, str]]:
-    held_out = set(pairs.held_out_keys.read_text(encoding="utf-8").split()) if pairs.held_out_keys else set()
-    source = open_source(pairs.source)
-    taken = 0
+    held_out = (
+        _keys(replace(pairs.source, only_keys=str(pairs.held_out_keys))) if pairs.held_out_keys else set()
+    )
+    for record in _records(pairs.source):
+        captions = [caption.text for texts in record.captions.values() for caption in texts]
+        if captions and record.key not in held_out:
+            yield record.image, captions[0]
+
+
+def _keys(options: SourceOptions) -> set[str]:
+    """Keys of the records that a source takes: names in its file may be theirs, or their images'."""
+    return {record.key for record in _records(options)}
+
+
+def _records(options: SourceOptions) -> Iterator[Record]:
+    source = open_source(options)
     for unit in source.units():
-        for record in source.read(unit):
-            if not isinstance(record, Record) or record.key.rpartition("/")[2] in held_out:
-                continue
-            captions = [caption.text for texts in record.captions.values() for caption in texts]
-            if captions and taken != pairs.limit:
-                taken += 1
-                yield record.image, captions[0]
+        yield from (record for record in source.read(unit) if isinstance(record, Record))
 
 
 def _suffix(image: bytes) -> str:

@@ -108,7 +108,9 @@ def ours_command(task: Task) -> list[str]:
     task.folder.mkdir(parents=True, exist_ok=True)
     path = task.folder / RECIPE
     path.write_text(yaml.safe_dump(task.recipe, sort_keys=False), encoding="utf-8")
-    return [sys.executable, str(ROOT / "train" / "run.py"), str(path)]
+    # It takes a GPU where there is one.
+    hidden = ["env", "CUDA_VISIBLE_DEVICES="] if task.settings.device == "cpu" else []
+    return [*hidden, sys.executable, str(ROOT / "train" / "run.py"), str(path)]
 
 
 def theirs_command(task: Task) -> list[str]:

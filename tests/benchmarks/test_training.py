@@ -108,9 +108,9 @@ def test_tars_hold_the_input_less_the_held_out(tmp_path: Path) -> None:
     assert count == 32
     packed = open_source(SourceOptions((tars,), captions={"caption": "txt"}))
     records = [record for unit in packed.units() for record in packed.read(unit)]
-    assert [r.captions["caption"][0].text for r in records] == [
+    assert sorted(r.captions["caption"][0].text for r in records) == sorted(
         f"picture number {n} told 0" for n in range(8, 40)
-    ]
+    )
     assert records[0].image == (tmp_path / "images" / "008.jpg").read_bytes()
     with pytest.raises(UserError, match="3 pairs; expected at least 8"):
         write_tars(Pairs(source, None, 3), tmp_path / "few")

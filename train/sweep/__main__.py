@@ -12,7 +12,7 @@ from engine.command import INTERRUPTED, exit_code
 EXAMPLE = """\
 examples:
   python -m train.sweep yamls/sweeps/ablation.yaml
-  python -m train.sweep yamls/sweeps/ablation.yaml --rows vecap,hcs-mixed --seeds 1 max_duration=1ep
+  python -m train.sweep yamls/sweeps/ablation.yaml --rows vecap,hcs-mixed --seeds 1
   python -m train.sweep yamls/sweeps/ablation.yaml --table-only
 
 Each run is a command of train/run.py in FOLDER/ROW-SEED, with its output in FOLDER/ROW-SEED.log. A run that
@@ -52,6 +52,9 @@ def _run(options: argparse.Namespace) -> int:
     if options.table_only or len(outcome.failed) < len(sweep.runs):
         table = build_table(sweep.config, collect(sweep))
         print("\n" + markdown(sweep.config, table))
+        whole = load_sweep(options.sweep, Choice(words=options.settings))
+        if {run.folder for run in sweep.runs} <= {run.folder for run in whole.runs}:
+            sweep, table = whole, build_table(whole.config, collect(whole))
         print(f"written: {', '.join(str(path) for path in write_table(sweep, table))}")
     for name, reason in outcome.failed.items():
         print(f"error: {name}: {reason}", file=sys.stderr)

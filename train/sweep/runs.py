@@ -91,6 +91,7 @@ def _log(folder: Path) -> Path:
 def _run(words: list[str], folder: Path, lock: int) -> str | None:
     """Runs one command; None, or the last line that it wrote when it failed."""
     with _log(folder).open("a", encoding="utf-8") as log:
+        began = log.tell()
         # A session of its own: Ctrl-C must reach it once, as a SIGTERM, which saves the step under way.
         process = subprocess.Popen(
             words, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True, pass_fds=(lock,)
@@ -103,12 +104,12 @@ def _run(words: list[str], folder: Path, lock: int) -> str | None:
                 raise Stopped from None
     if code == 0 and (folder / RESULTS).exists():
         return None
-    return f"{_last_words(_log(folder))} (exit code {code})"
+    return f"{_last_words(_log(folder), began)} (exit code {code})"
 
 
-def _last_words(log: Path) -> str:
-    """The last error in a log, or else its last line."""
-    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines() or ["no output"]
+def _last_words(log: Path, begin: int) -> str:
+    """The last error in a log from byte `begin` on, or else its last line."""
+    lines = log.read_bytes()[begin:].decode("utf-8", errors="replace").strip().splitlines() or ["no output"]
     errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
     return (errors or lines)[-1]
 
