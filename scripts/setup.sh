@@ -8,7 +8,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-readonly EXTRAS="train,dev,ray,export"
+readonly EXTRAS="train,loggers,dev,ray,export"
 readonly SUPPORTED="3.10 3.11 3.12 3.13"
 readonly SEARCHED="python3.11 python3.12 python3.10 python3.13 python3"  # first those that Composer is released for
 readonly STAMPS=.venv/.stamps

@@ -117,7 +117,7 @@ def weights_in(data: Mapping[str, Any], path: Path, averaged: bool = True) -> di
 
 def differences(old: str, new: str) -> list[str]:
     """Settings that differ between two configs in YAML: `optimizer.lr: 0.001 -> 0.0005`."""
-    before, after = _flat(yaml.safe_load(old)), _flat(yaml.safe_load(new))
+    before, after = flat(yaml.safe_load(old)), flat(yaml.safe_load(new))
     names = [*before, *(n for n in after if n not in before)]
     return [
         f"{name}: {before.get(name, 'not set')} -> {after.get(name, 'not set')}"
@@ -126,9 +126,10 @@ def differences(old: str, new: str) -> list[str]:
     ]
 
 
-def _flat(value: Any, path: str = "") -> dict[str, Any]:
+def flat(value: Any, path: str = "") -> dict[str, Any]:
+    """Nested settings by dotted name."""
     if not isinstance(value, dict):
         return {path: value}
     return {
-        k: v for key, item in value.items() for k, v in _flat(item, f"{path}.{key}" if path else key).items()
+        k: v for key, item in value.items() for k, v in flat(item, f"{path}.{key}" if path else key).items()
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import math
+import secrets
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,6 +23,8 @@ OPTIONAL = {
     "wandb": ("WandBLogger", "wandb"),
     "mlflow": ("MLFlowLogger", "mlflow"),
 }
+
+RUN_ID = "run_id"
 
 
 class JsonLinesLogger(LoggerDestination):
@@ -72,21 +75,58 @@ class JsonLinesLogger(LoggerDestination):
             self.file = None
 
 
-def build_loggers(options: Mapping[str, Mapping[str, Any] | None]) -> list[LoggerDestination]:
+def build_loggers(
+    options: Mapping[str, Mapping[str, Any] | None], folder: Path | None = None
+) -> list[LoggerDestination]:
     """Composer's own loggers by name ("tensorboard", "wandb", "mlflow"); None is off.
+
+    Args:
+        options: of each, as the recipe gives them.
+        folder: of the run; loggers write there unless told otherwise, and a run that goes on there is
+            one run to them: W&B's id stands in `run_id`, MLflow's run is the newest one of its name.
 
     Raises:
         UserError: a package is missing, or the logger refuses its options.
     """
-    return [_optional(name, given) for name, given in options.items() if given is not None]
+    wanted = {name: given for name, given in options.items() if given is not None}
+    for name in wanted:
+        _require(name)
+    if folder is not None and wanted:
+        wanted = _placed(wanted, folder)
+    return [_optional(name, given) for name, given in wanted.items()]
+
+
+def _require(name: str) -> None:
+    package = OPTIONAL[name][1]
+    if importlib.util.find_spec(package) is None:
+        raise UserError(f"loggers.{name}: the package {package} is not installed; pip install {package}")
+
+
+def _placed(wanted: Mapping[str, Mapping[str, Any]], folder: Path) -> dict[str, Mapping[str, Any]]:
+    """The options with where to write and which run to go on with."""
+    path = folder / RUN_ID
+    goes_on = path.exists()
+    if not goes_on and dist.get_global_rank() == 0:
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_text(secrets.token_hex(8) + "\n", encoding="utf-8")
+    own: dict[str, Mapping[str, Any]] = {
+        "tensorboard": {"log_dir": str(folder / "tensorboard")},
+        "mlflow": {"resume": goes_on},
+    }
+    if dist.get_global_rank() == 0:
+        identity = {"id": path.read_text(encoding="utf-8").strip(), "resume": "allow", "dir": str(folder)}
+        given = wanted.get("wandb", {}).get("init_kwargs") or {}
+        own["wandb"] = {"init_kwargs": {**identity, **given}}
+    # W&B's options hold others, in which what is given counts; elsewhere it counts as a whole.
+    return {
+        name: {**options, **own.get(name, {})} if name == "wandb" else {**own[name], **options}
+        for name, options in wanted.items()
+    }
 
 
 def _optional(name: str, options: Mapping[str, Any]) -> LoggerDestination:
-    class_name, package = OPTIONAL[name]
-    if importlib.util.find_spec(package) is None:
-        raise UserError(f"loggers.{name}: the package {package} is not installed; pip install {package}")
     try:
-        logger: LoggerDestination = getattr(composer_loggers, class_name)(**options)
-    except (TypeError, ValueError, ImportError) as error:
+        logger: LoggerDestination = getattr(composer_loggers, OPTIONAL[name][0])(**options)
+    except Exception as error:  # of the packages' own kinds as well
         raise UserError(f"loggers.{name}: {' '.join(str(error).split())}") from error
     return logger

@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from train.checkpoints import flat
 from train.report_data import RunData
 
 PERCENT = "percent"
@@ -168,14 +169,7 @@ def _number(value: object) -> float | None:
 
 def _settings(runs: Sequence[RunData]) -> list[list[str]]:
     """Settings in which the runs differ: name, then each run's."""
-    flat = [_flat(_config(run)) for run in runs]
-    names = dict.fromkeys(name for settings in flat for name in settings)
-    rows = [[name, *(settings.get(name, "not set") for settings in flat)] for name in names]
+    settings = [{name: str(value) for name, value in flat(_config(run)).items()} for run in runs]
+    names = dict.fromkeys(name for own in settings for name in own)
+    rows = [[name, *(own.get(name, "not set") for own in settings)] for name in names]
     return [row for row in rows if len(set(row[1:])) > 1]
-
-
-def _flat(value: object, path: str = "") -> dict[str, str]:
-    if not isinstance(value, dict):
-        return {path: str(value)}
-    items = [_flat(item, f"{path}.{key}" if path else str(key)) for key, item in value.items()]
-    return {name: text for item in items for name, text in item.items()}

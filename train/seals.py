@@ -37,6 +37,9 @@ RUN_FILES = (
     "config.yaml",
     "model.json",
     "report.html",
+    "run_id",
+    "tensorboard",
+    "wandb",
 )
 # File systems stamp files by a clock that lags a little.
 CLOCK_NS = 1_000_000_000

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+import yaml
 from composer import DataSpec, Trainer
 from composer.core import Algorithm, Callback
 from composer.loggers import LoggerDestination
@@ -23,7 +24,7 @@ from train.beginning import Beginning, choose_beginning
 from train.building import build_model, check_machine, evaluated
 from train.callbacks import ClampLogitScale, LogScales
 from train.clock import Clock
-from train.config import TrainConfig
+from train.config import TrainConfig, to_yaml
 from train.console import ConsoleLog, Looks, data_line, model_line, run_line
 from train.folder import check_folder, run_folder, save_card
 from train.guard import StepGuard
@@ -175,11 +176,14 @@ def open_session(config: TrainConfig) -> Session:
         probes.open_probes(model, card, precision, config.retrieval, config.zeroshot),
         weights=functools.partial(evaluated, model, average),
     )
+    described = model_line(watch.work)  # before FSDP takes the parameters apart
     trainer = _trainer(config, loader, model, plan, files, held_out, algorithms, watch)
+    if int(trainer.state.timestamp.batch) == 0:
+        trainer.logger.log_hyperparameters(checkpoints.flat(yaml.safe_load(to_yaml(config))))
     if dist.get_global_rank() == 0:
         step = int(trainer.state.timestamp.batch)
         facts = (data_line(plan, loader.dataset.info.samples, step), held_out.line())
-        print(run_line(config, plan), model_line(watch.work), *facts, sep="\n", file=sys.stderr, flush=True)
+        print(run_line(config, plan), described, *facts, sep="\n", file=sys.stderr, flush=True)
     return Session(config, trainer, model, plan, folder, held_out, watch, files.mirror)
 
 
@@ -274,7 +278,7 @@ def _keepers(config: TrainConfig, files: RunFiles) -> list[Callback]:
 def _loggers(config: TrainConfig, folder: Path | None) -> list[LoggerDestination]:
     wanted = config.loggers
     loggers = build_loggers(
-        {"tensorboard": wanted.tensorboard, "wandb": wanted.wandb, "mlflow": wanted.mlflow}
+        {"tensorboard": wanted.tensorboard, "wandb": wanted.wandb, "mlflow": wanted.mlflow}, folder
     )
     if wanted.file and folder is not None:
         loggers.append(JsonLinesLogger(folder / "log.jsonl"))

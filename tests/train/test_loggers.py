@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+import struct
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from composer.loggers import TensorboardLogger
 
 from engine.errors import UserError
+from tests.train.run_kit import COMPOSER, command, run
 from train.loggers import build_loggers
 
 
@@ -28,3 +33,102 @@ def test_a_missing_package_is_named(name: str, monkeypatch: pytest.MonkeyPatch) 
 def test_wrong_options_are_named() -> None:
     with pytest.raises(UserError, match=r"^loggers\.tensorboard: .*log_dirr"):
         build_loggers({"tensorboard": {"log_dirr": "x"}})
+
+
+def logged_in_json(folder: Path) -> dict[str, dict[int, float]]:
+    """Values by metric and step; what resumed runs log twice counts once."""
+    found: dict[str, dict[int, float]] = {}
+    for text in (folder / "log.jsonl").read_text().splitlines():
+        line = json.loads(text)
+        step = line.pop("step")
+        for name in line.keys() - {"time", "run/began", "run/steps"}:
+            found.setdefault(name, {})[step] = float(line[name])
+    return found
+
+
+def logged_in_tensorboard(folder: Path) -> dict[str, dict[int, float]]:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    (place,) = {path.parent for path in (folder / "tensorboard").rglob("events.out.tfevents.*")}
+    read = EventAccumulator(str(place), size_guidance={"scalars": 0})
+    read.Reload()
+    return {tag: {e.step: e.value for e in read.Scalars(tag)} for tag in read.Tags()["scalars"]}
+
+
+def wandb_records(path: Path) -> Iterator[Any]:
+    """Records of W&B's offline file: LevelDB's log format behind 7 bytes of its own."""
+    from wandb.proto import wandb_internal_pb2 as messages
+
+    data, at, parts = path.read_bytes(), 7, b""
+    while at + 7 <= len(data):
+        if 32_768 - at % 32_768 < 7:
+            at += 32_768 - at % 32_768
+            continue
+        _, length, kind = struct.unpack_from("<IHB", data, at)
+        parts += data[at + 7 : at + 7 + length]
+        at += 7 + length
+        if kind in (1, 4):  # whole, or the last part
+            record = messages.Record()
+            record.ParseFromString(parts)
+            parts = b""
+            yield record
+
+
+def logged_in_wandb(folder: Path) -> dict[str, dict[int, float]]:
+    found: dict[str, dict[int, float]] = {}
+    runs = sorted((folder / "wandb").glob("offline-run-*/*.wandb"), key=lambda path: path.stat().st_mtime)
+    ids = set()
+    for path in runs:
+        for record in wandb_records(path):
+            if record.HasField("run"):
+                ids.add(record.run.run_id)
+            if record.HasField("history"):
+                items = {item.key or item.nested_key[0]: item.value_json for item in record.history.item}
+                step = record.history.step.num
+                for name, value in items.items():
+                    if not name.startswith("_"):
+                        found.setdefault(name, {})[step] = float(json.loads(value))
+    assert len(ids) == 1  # both processes are one run to it
+    return found
+
+
+def logged_in_mlflow(store: Path) -> dict[str, dict[int, float]]:
+    (metrics,) = list(store.glob("*/*/metrics"))
+    found: dict[str, dict[int, float]] = {}
+    for path in (p for p in metrics.rglob("*") if p.is_file()):
+        for row in path.read_text().splitlines():
+            _, value, step = row.split()[:3]
+            found.setdefault(str(path.relative_to(metrics)), {})[int(step)] = float(value)
+    return found
+
+
+@pytest.mark.slow
+def test_every_metric_arrives_everywhere_and_a_resumed_run_goes_on(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two ranks, a stop, a resume: TensorBoard, W&B (offline) and MLflow (files) have what log.jsonl has."""
+    pytest.importorskip("wandb")
+    pytest.importorskip("mlflow")
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")  # MLflow 3 wants to be asked
+    folder, store = place / "runs" / "logged", tmp_path / "mlruns"
+    loggers = (
+        f"loggers={{tensorboard: {{}}, wandb: {{init_kwargs: {{mode: offline}}}}, "
+        f"mlflow: {{tracking_uri: 'file:{store}', log_system_metrics: false}}}}"
+    )
+    both = ("logged", loggers, "eval_interval=2ba", "autoresume=true")
+    run(command(place, *both, "max_duration=4ba", launcher=COMPOSER))
+    half = logged_in_json(folder)
+    run(command(place, *both, "max_duration=8ba"))
+    expected = logged_in_json(folder)
+    assert {f"metrics/retrieval/loss/{source}" for source in ("alttext", "vecap")} < expected.keys()
+    assert set(half["metrics/retrieval/loss/vecap"]) == {2, 4}
+    assert set(expected["metrics/retrieval/loss/vecap"]) == {2, 4, 6, 8}
+    assert set(expected["loss/train/total"]) == set(range(8))
+    for found in (logged_in_tensorboard(folder), logged_in_wandb(folder), logged_in_mlflow(store)):
+        for name, values in expected.items():
+            got = found[name]
+            assert got.keys() <= values.keys(), name
+            assert got == {step: pytest.approx(values[step], rel=1e-6) for step in got}, name
+        # MLflow leaves out what did not change for 100 steps.
+        assert set(found["loss/train/total"]) == set(range(8))
+        assert set(found["metrics/retrieval/loss/vecap"]) == {2, 4, 6, 8}
