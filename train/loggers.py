@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import math
+import re
 import secrets
 import time
 from collections.abc import Mapping
@@ -18,10 +19,33 @@ from composer.utils import dist
 
 from engine.errors import UserError
 
-OPTIONAL = {
-    "tensorboard": ("TensorboardLogger", "tensorboard"),
-    "wandb": ("WandBLogger", "wandb"),
-    "mlflow": ("MLFlowLogger", "mlflow"),
+
+class WandB(composer_loggers.WandBLogger):
+    """Composer's, with today's W&B: Composer asks a run for `get_url()`, which is the property `url` now."""
+
+    def init(self, state: State, logger: Logger) -> None:
+        """Begins the run."""
+        from wandb.sdk.wandb_run import Run
+
+        if not hasattr(Run, "get_url"):
+            Run.get_url = lambda run: run.url
+        super().init(state, logger)
+
+
+class MLFlow(composer_loggers.MLFlowLogger):
+    """Composer's, with names that MLflow takes: it refuses all metrics of a step for one `@` among them."""
+
+    def rename(self, key: str) -> str:
+        """`r@1` becomes `r_at_1`, whatever else it refuses an underscore."""
+        if key in self.rename_metrics:
+            return str(self.rename_metrics[key])
+        return re.sub(r"[^\w\-. :/]", "_", key.replace("@", "_at_"), flags=re.ASCII)
+
+
+OPTIONAL: Mapping[str, tuple[type[LoggerDestination], str]] = {
+    "tensorboard": (composer_loggers.TensorboardLogger, "tensorboard"),
+    "wandb": (WandB, "wandb"),
+    "mlflow": (MLFlow, "mlflow"),
 }
 
 RUN_ID = "run_id"
@@ -126,7 +150,7 @@ def _placed(wanted: Mapping[str, Mapping[str, Any]], folder: Path) -> dict[str, 
 
 def _optional(name: str, options: Mapping[str, Any]) -> LoggerDestination:
     try:
-        logger: LoggerDestination = getattr(composer_loggers, OPTIONAL[name][0])(**options)
+        logger: LoggerDestination = OPTIONAL[name][0](**options)
     except Exception as error:  # of the packages' own kinds as well
         raise UserError(f"loggers.{name}: {' '.join(str(error).split())}") from error
     return logger

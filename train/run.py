@@ -14,6 +14,7 @@ from pathlib import Path
 
 # 128 + the numbers of SIGINT and SIGTERM, as a shell says it.
 INTERRUPTED, STOPPED = 130, 143
+TOO_EARLY = "stopped by SIGTERM before the first step; no step was taken, begin again with autoresume=true"
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLE = """examples:
   composer train/run.py yamls/tiny_cpu.yaml data.local=out/tiny_train
@@ -62,7 +63,7 @@ def _run(recipe: str, settings: Sequence[str]) -> int:
         # Composer's own signal handlers exit with 128 + the signal's number, as ours does.
         if isinstance(stop, SystemExit) and stop.code == STOPPED:
             if os.environ.get("RANK", "0") == "0":
-                print("stopped by SIGTERM before the first step; nothing new is saved", file=sys.stderr)
+                print(TOO_EARLY, file=sys.stderr)
             return STOPPED
         if isinstance(stop, SystemExit) and stop.code != INTERRUPTED:
             raise

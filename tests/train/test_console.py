@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -66,8 +67,8 @@ def test_the_time_left_of_a_resumed_run(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 class _State:
-    class timestamp:
-        batch, epoch = 100, 2
+    def __init__(self) -> None:
+        self.timestamp = SimpleNamespace(batch=100, epoch=2)
 
 
 def test_a_line_says_what_was_logged_since_the_last(capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import stat
 import subprocess
 import sys
 import time
@@ -154,19 +153,25 @@ def test_in_a_probe_and_in_the_last_evaluation(
             assert torch.equal(value, weights(folder)[key]), key
 
 
-def test_before_the_first_step(place: Path, tmp_path: Path) -> None:
-    """While the recipe is read; nothing is there yet, and nothing is said to be."""
-    recipe = tmp_path / "recipe.yaml"
-    gate = Gate(recipe)
-    words = command(place, "never")
-    words[words.index("yamls/tiny_cpu.yaml")] = str(recipe)
-    process = start(words)
-    gate.when_read(process, lambda: process.send_signal(signal.SIGTERM), b"")
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 143, errors
-    assert errors.strip().splitlines()[-1] == "stopped by SIGTERM before the first step; nothing new is saved"
-    assert not (place / "runs" / "never").exists()
-    assert stat.S_ISFIFO(recipe.stat().st_mode)
+def test_before_the_first_step(place: Path, undisturbed: Path, held_out: tuple[Path, bytes]) -> None:
+    """While a run is being built; it then begins anew."""
+    first, _ = held_out
+    names = first.parents[2] / "names.txt"
+    gate = Gate(names)
+    folder = place / "runs" / "early"
+    probe = f"zeroshot={{a: {{local: {first.parents[1]}, classnames: {names}}}}}"
+    words = command(place, "early", "autoresume=true", probe)
+    code, line = stopped_at(gate, words, b"one\ntwo\n")
+    assert code == 143
+    assert (
+        line
+        == "stopped by SIGTERM before the first step; no step was taken, begin again with autoresume=true"
+    )
+    assert not list(folder.glob("*.pt"))
+    names.unlink()
+    names.write_text("one\ntwo\n")
+    run(words)
+    assert torch.equal(weights(folder)["clip.logit_scale"], weights(undisturbed)["clip.logit_scale"])
 
 
 def test_an_agreement_is_saved_at_the_next_checkpoint_event() -> None:
