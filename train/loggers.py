@@ -28,7 +28,7 @@ class WandB(composer_loggers.WandBLogger):
         from wandb.sdk.wandb_run import Run
 
         if not hasattr(Run, "get_url"):
-            Run.get_url = lambda run: run.url
+            Run.get_url = lambda run: run.url  # type: ignore[attr-defined]
         super().init(state, logger)
 
 

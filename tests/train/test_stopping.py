@@ -82,11 +82,13 @@ def start(words: list[str]) -> subprocess.Popen[str]:
 
 
 def stopped_at(gate: Gate, words: list[str], content: bytes) -> tuple[int, str]:
-    """Exit code and the last line of a run that is told to stop while it waits at the gate."""
+    """Exit code and what a run says at its end that is told to stop while it waits at the gate."""
     process = start(words)
     gate.when_read(process, lambda: process.send_signal(signal.SIGTERM), content)
     _, errors = process.communicate(timeout=120)
-    return process.returncode, errors.strip().splitlines()[-1]
+    said = [line for line in errors.splitlines() if line.startswith("stopped by SIGTERM")]
+    assert len(said) == 1, errors[-3000:]
+    return process.returncode, said[0]
 
 
 @pytest.fixture
