@@ -107,7 +107,7 @@ def build_loggers(
     Args:
         options: of each, as the recipe gives them.
         folder: of the run; loggers write there unless told otherwise, and a run that goes on there is
-            one run to them: W&B's id stands in `run_id`, MLflow's run is the newest one of its name.
+            one run to them: W&B's id stands in `run_id` (MLflow has a run for each process).
 
     Raises:
         UserError: a package is missing, or the logger refuses its options.
@@ -129,13 +129,12 @@ def _require(name: str) -> None:
 def _placed(wanted: Mapping[str, Mapping[str, Any]], folder: Path) -> dict[str, Mapping[str, Any]]:
     """The options with where to write and which run to go on with."""
     path = folder / RUN_ID
-    goes_on = path.exists()
-    if not goes_on and dist.get_global_rank() == 0:
+    if not path.exists() and dist.get_global_rank() == 0:
         folder.mkdir(parents=True, exist_ok=True)
         path.write_text(secrets.token_hex(8) + "\n", encoding="utf-8")
     own: dict[str, Mapping[str, Any]] = {
         "tensorboard": {"log_dir": str(folder / "tensorboard")},
-        "mlflow": {"resume": goes_on},
+        "mlflow": {},
     }
     if dist.get_global_rank() == 0:
         identity = {"id": path.read_text(encoding="utf-8").strip(), "resume": "allow", "dir": str(folder)}
