@@ -1,4 +1,4 @@
-"""Options of whole runs: averaged weights, locked towers and compiled blocks, resumed and evaluated."""
+"""Options of whole runs: averaged weights and locked towers, resumed and evaluated."""
 
 from __future__ import annotations
 
@@ -79,20 +79,6 @@ def test_a_locked_tower_from_a_run_of_ours(place: Path, averaged: Path) -> None:
     assert not torch.equal(found["clip.visual.proj"], start["clip.visual.proj"])
     moments = load_data(one / "latest-rank0.pt")["state"]["optimizers"]["AdamW"]["state"]
     assert {name for name in moments if name.startswith("clip.visual.")} == {"clip.visual.proj"}
-
-
-@pytest.mark.slow
-def test_compiled_runs_are_the_same_and_go_on_without(place: Path) -> None:
-    """Inductor's own code, in C++, on two ranks; then resumed uncompiled."""
-    more = [*SHORT, "retrieval=null", "model.vision.patch_dropout=0.5"]
-    run(command(place, "plain", *more, launcher=COMPOSER))
-    run(command(place, "compiled", *more, "compile=true", launcher=COMPOSER))
-    plain, folder = place / "runs" / "plain", place / "runs" / "compiled"
-    assert losses(folder) == pytest.approx(losses(plain), rel=1e-3)
-    assert weights(folder).keys() == weights(plain).keys()
-    back_to_step_3(folder)
-    run(command(place, "compiled", *more, "autoresume=true", launcher=COMPOSER))
-    assert losses(folder) == pytest.approx(losses(plain), rel=1e-3)
 
 
 @pytest.mark.slow
