@@ -186,8 +186,9 @@ def _check(config: TrainConfig) -> None:
         )
     _check_options(config)
     for name in ("max_duration", "save_interval", "eval_interval"):
-        if getattr(config, name) is not None:
-            check_time(getattr(config, name), name)
+        given = getattr(config, name)
+        if given is not None and check_time(given, name).value <= 0:
+            raise UserError(f"{name}: {given} given; expected more than 0")
     for name in ("log_interval", "max_bad_steps"):
         if getattr(config, name) < 1:
             raise UserError(f"{name}: {getattr(config, name)} given; expected at least 1")
@@ -212,6 +213,8 @@ def _check_options(config: TrainConfig) -> None:
         raise UserError("fsdp and channels_last: torch shards contiguous weights only; give one of them")
     if config.ema is not None and check_time(config.ema.half_life, "ema.half_life").value <= 0:
         raise UserError(f"ema.half_life: {config.ema.half_life} given; expected more than 0")
+    if config.model.weights is not None and config.load_path is not None:
+        raise UserError("model.weights and load_path: both say what weights to start from; give one of them")
     locks = {"image": config.model.lock_image, "text": config.model.lock_text}
     for tower, lock in locks.items():
         start = config.model.weights

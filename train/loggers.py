@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import math
+import os
 import re
 import secrets
 import time
@@ -67,6 +68,8 @@ class JsonLinesLogger(LoggerDestination):
         if dist.get_global_rank() == 0:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self.file = self.path.open("a", encoding="utf-8")
+            if _is_torn(self.path):  # the machine went down in the middle of a line
+                self.file.write("\n")
 
     def fit_start(self, state: State, logger: Logger) -> None:
         """Notes where this process begins, and where the run is to end: a resumed run shows in its log."""
@@ -97,6 +100,14 @@ class JsonLinesLogger(LoggerDestination):
         if self.file is not None:
             self.file.close()
             self.file = None
+
+
+def _is_torn(path: Path) -> bool:
+    with path.open("rb") as file:
+        if file.seek(0, os.SEEK_END) == 0:
+            return False
+        file.seek(-1, os.SEEK_END)
+        return file.read() != b"\n"
 
 
 def build_loggers(

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from composer.core import Callback, Event, State
 from composer.loggers import Logger
-from composer.utils import create_interval_scheduler
+from composer.utils import create_interval_scheduler, dist
 
 from loaders.batches import ImageOptions
+from loaders.classes import ClassLoader
 from loaders.retrieval import RetrievalConfig
 from train import retrieval, zeroshot
 from train.checkpoints import ModelCard
 from train.clock import Clock
 from train.model import ContrastiveModel
 from train.stopping import Pace, StopNotice, StoppedError, at_once
+from train.together import attempt, fail_alike
 
 ZEROSHOT = "zeroshot/"
 
@@ -78,10 +81,11 @@ def open_probes(
     retrieval: RetrievalConfig | None,
     sets: Mapping[str, zeroshot.ZeroShotConfig],
 ) -> Probes:
-    """Fit the sets to the model's tokenizer and find their files.
+    """Fit the sets to the model's tokenizer, find their files and decode each once.
 
     Raises:
-        UserError: a set that is none, or a tokenizer that is not the training data's.
+        UserError: a set that is none, an image that does not decode, or a tokenizer that is not the training
+            data's; on all ranks.
     """
     if retrieval is not None:
         retrieval = dataclasses.replace(
@@ -89,7 +93,17 @@ def open_probes(
         )
     tokenizer = zeroshot.data_tokenizer(card.tokenizer) if sets else None
     tasks = {name: zeroshot.open_task(given, tokenizer) for name, given in sets.items() if tokenizer}
-    return Probes(model, precision, ImageOptions(card.architecture.image_size), retrieval, tasks)
+    image = ImageOptions(card.architecture.image_size)
+    for name, task in tasks.items():
+        _require_images(name, task, image)
+    return Probes(model, precision, image, retrieval, tasks)
+
+
+def _require_images(name: str, task: zeroshot.ZeroShotTask, image: ImageOptions) -> None:
+    """A broken file is found now, not hours from now by one rank while the others wait for it."""
+    own = ClassLoader(task.images, image, task.batch_size, dist.get_global_rank(), dist.get_world_size())
+    _, failure = attempt(lambda: deque(own, maxlen=0))
+    fail_alike(failure and f"zeroshot.{name}: {failure}")
 
 
 class ProbeCallback(Callback):

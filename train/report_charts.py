@@ -82,7 +82,7 @@ def _facts(run: RunData) -> dict[str, Any]:
         "total": run.total,
         "batch": config.get("global_train_batch_size"),
         "seconds": run.seconds,
-        "finished": run.results is not None,
+        "finished": run.results is not None and run.results.get("step") == run.total,
         "rate": None if rate is None else sorted(rate.values)[len(rate.values) // 2],
         "mfu": None if mfu is None else sorted(mfu.values)[len(mfu.values) // 2],
         "resumed": list(run.resumed),

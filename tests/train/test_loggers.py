@@ -14,7 +14,7 @@ from composer.loggers import TensorboardLogger
 
 from engine.errors import UserError
 from tests.train.run_kit import COMPOSER, command, run
-from train.loggers import build_loggers
+from train.loggers import JsonLinesLogger, build_loggers
 
 
 def test_what_is_null_is_off(tmp_path: Path) -> None:
@@ -114,3 +114,22 @@ def test_every_metric_arrives_everywhere_and_a_resumed_run_goes_on(place: Path) 
             assert got == {step: pytest.approx(values[step], rel=1e-6) for step in got}, name
         assert set(found["loss/train/total"]) == set(range(8))
         assert set(found["metrics/retrieval/loss/vecap"]) == {2, 4, 6, 8}
+
+
+def test_a_torn_line_does_not_take_the_next_one_along(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    path.write_text('{"step": 1}\n{"step": 2, "lo')
+    state: Any = None
+    logger = JsonLinesLogger(path)
+    logger.init(state, state)
+    logger.log_metrics({"run/began": 2.0}, 2)
+    logger.close(state, state)
+    first, torn, new = path.read_text().splitlines()
+    assert (first, torn) == ('{"step": 1}', '{"step": 2, "lo')
+    assert json.loads(new)["run/began"] == 2
+    for content in ("", '{"step": 1}\n'):
+        path.write_text(content)
+        logger = JsonLinesLogger(path)
+        logger.init(state, state)
+        logger.close(state, state)
+        assert path.read_text() == content

@@ -161,6 +161,8 @@ def test_the_papers_batches_and_mix() -> None:
         (["model.lock_image={}"], "model.lock_image: a locked tower keeps its weights"),
         (["model.lock_text={}", "model.weights={path: x, towers: image}"], "model.lock_text: a locked tower"),
         (["model.lock_image={}", "model.lock_text={}", "load_path=x"], "leave nothing to learn"),
+        (["model.weights={path: x}", "load_path=y"], "model.weights and load_path: .* give one of them"),
+        (["eval_interval=0ba"], "eval_interval: 0ba given; expected more than 0"),
         (["save_interval=often"], "save_interval: 'often' is not a time"),
         (["eval_interval=1x"], "eval_interval: '1x' is not a time"),
         (["optimizer.lr=-1"], "optimizer.lr: -1.0 given"),

@@ -17,7 +17,9 @@ from engine.tokenizers import load_tokenizer
 from loaders.batches import CLIP_MEAN, CLIP_STD, ImageOptions
 from loaders.classes import ClassLoader, open_classes
 from train.architecture import ModelConfig, TextConfig, TokenizerFacts, VisionConfig, resolve_architecture
+from train.checkpoints import ModelCard
 from train.model import ContrastiveModel, Normalisation, build_clip
+from train.probes import open_probes
 from train.ranking import place
 from train.stopping import rounds
 from train.zeroshot import (
@@ -32,6 +34,9 @@ from train.zeroshot import (
 CLASSES = {"red_box": (200, 40, 40), "green_box": (40, 200, 40), "blue_box": (40, 40, 200)}
 SIDE = 32
 IMAGE = ImageOptions(SIDE)
+SIZES = ModelConfig(
+    embed_dim=16, vision=VisionConfig(SIDE, 1, 32, 8, head_width=16), text=TextConfig(1, 32, 2)
+)
 
 
 def facts() -> TokenizerFacts:
@@ -42,10 +47,7 @@ def facts() -> TokenizerFacts:
 @pytest.fixture(scope="module")
 def model() -> ContrastiveModel:
     torch.manual_seed(0)
-    sizes = ModelConfig(
-        embed_dim=16, vision=VisionConfig(SIDE, 1, 32, 8, head_width=16), text=TextConfig(1, 32, 2)
-    )
-    clip = build_clip(resolve_architecture(sizes, facts()), seed=3)
+    clip = build_clip(resolve_architecture(SIZES, facts()), seed=3)
     return ContrastiveModel(clip, Normalisation(CLIP_MEAN, CLIP_STD))
 
 
@@ -183,11 +185,14 @@ def test_templates_fill_in_the_name_alone(folder: Path) -> None:
     }
 
 
-def test_broken_images_and_other_tokenizers_are_named(folder: Path, tmp_path: Path) -> None:
+def test_broken_images_and_other_tokenizers_are_named(model: ContrastiveModel, tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "broken.jpg").write_bytes(b"\xff\xd8\xff")
     with pytest.raises(UserError, match=r"broken\.jpg: does not decode"):
         list(ClassLoader(open_classes(tmp_path), IMAGE, 2))
+    card = ModelCard(resolve_architecture(SIZES, facts()), facts(), Normalisation(CLIP_MEAN, CLIP_STD))
+    with pytest.raises(UserError, match=r"^zeroshot\.a: .*broken\.jpg: does not decode"):  # before training
+        open_probes(model, card, "fp32", None, {"a": ZeroShotConfig(str(tmp_path))})
     with pytest.raises(UserError, match="not found; expected a folder of class folders"):
         open_classes(tmp_path / "nowhere")
     other = TokenizerFacts("clip", "f" * 64, 24, 49408, 49407, 0)
