@@ -50,8 +50,8 @@ def _run(recipe: str, settings: Sequence[str]) -> int:
 
     session = None
     try:
+        from train.assembly import open_session
         from train.config import load_config
-        from train.session import open_session
 
         config = load_config(recipe, settings, int(os.environ.get("WORLD_SIZE", "1")))
         session = open_session(config)

@@ -54,7 +54,7 @@ def batches() -> list[dict[str, Any]]:
 
 
 def ours(given: list[dict[str, Any]], clip: Any) -> list[float]:
-    """Losses of Composer's Trainer put together as train.session does."""
+    """Losses of Composer's Trainer put together as train.assembly does."""
     model = ContrastiveModel(clip, Normalisation(MEAN, STD))
     optimizer = build_optimizer(model, OptimizerConfig(lr=1e-3))
     memory = InMemoryLogger()

@@ -16,11 +16,11 @@ from open_clip.model import CLIP
 
 from engine.errors import UserError
 from tests.train.test_model import _clip
+from train.attachments import algorithms
 from train.average import AverageWeights
 from train.config import load_config
 from train.model import ContrastiveModel, Normalisation
 from train.optim import make_plan
-from train.session import _algorithms
 from train.stopping import StopNotice
 
 
@@ -34,7 +34,7 @@ def engine_of(*words: str, folder: Path | None = None) -> tuple[Engine, CLIP]:
         run_name="test",
         device=DeviceCPU(),
         max_duration="1ba",
-        algorithms=_algorithms(config, StopNotice(), folder, model, make_plan("8ba", 64, 2)),
+        algorithms=algorithms(config, StopNotice(), folder, model, make_plan("8ba", 64, 2)),
     )
     state.set_dataloader([{}], "train")
     state.batch = {"key": ["a", "b", "c", "d"]}
