@@ -12,16 +12,21 @@ INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 Group = Callable[[argparse.ArgumentParser], None]
 
 
-def source_parser(name: str, description: str, examples: str, *groups: Group) -> argparse.ArgumentParser:
-    """The options of `python -m engine.NAME`: those of its input, and what each of `groups` adds."""
-    from engine.sources.cli import add_source_arguments
-
-    parser = argparse.ArgumentParser(
-        prog=f"python -m engine.{name}",
+def command_parser(prog: str, description: str, examples: str) -> argparse.ArgumentParser:
+    """A parser whose help ends with examples, as they are."""
+    return argparse.ArgumentParser(
+        prog=prog,
         description=description,
         epilog=examples,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+
+
+def source_parser(name: str, description: str, examples: str, *groups: Group) -> argparse.ArgumentParser:
+    """The options of `python -m engine.NAME`: those of its input, and what each of `groups` adds."""
+    from engine.sources.cli import add_source_arguments
+
+    parser = command_parser(f"python -m engine.{name}", description, examples)
     for add in (add_source_arguments, *groups):
         add(parser)
     return parser

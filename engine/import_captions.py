@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.command import exit_code
+from engine.command import command_parser, exit_code
 
 if TYPE_CHECKING:
     from engine.imports.run import SourceCounts
@@ -29,11 +29,10 @@ RELEASE_NAMES = ("vecap300m", "capsfusion", "recap", "laclip", "datacompdr", "dr
 
 def make_parser() -> argparse.ArgumentParser:
     """The command line's options."""
-    parser = argparse.ArgumentParser(
-        prog="python -m engine.import_captions",
-        description="Bring a released caption set into a caption ledger, keyed by URL or file name.",
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = command_parser(
+        "python -m engine.import_captions",
+        "Bring a released caption set into a caption ledger, keyed by URL or file name.",
+        EXAMPLE,
     )
     parser.add_argument("release", choices=RELEASE_NAMES, help="which set")
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="its files, in their order")

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.command import exit_code
+from engine.command import command_parser, exit_code
 from engine.numbers import positive
 
 if TYPE_CHECKING:
@@ -29,12 +29,11 @@ examples:
 
 def make_parser() -> argparse.ArgumentParser:
     """The command line's options."""
-    parser = argparse.ArgumentParser(
-        prog="python -m engine.inspect",
-        description="Show samples of a dataset: key, captions by source with their token counts, image; "
+    parser = command_parser(
+        "python -m engine.inspect",
+        "Show samples of a dataset: key, captions by source with their token counts, image; "
         "as text, drawn in the terminal, or as one HTML page to search and filter.",
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        EXAMPLE,
     )
     parser.add_argument(
         "folder", type=Path, metavar="DIR", help="the dataset, or with --html a caption ledger"

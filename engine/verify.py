@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from engine.command import exit_code
+from engine.command import command_parser, exit_code
 from engine.numbers import cores, positive
 
 EXAMPLE = """\
@@ -20,11 +20,10 @@ checked where it is there. Exit code 0: sound, 1: something is wrong, 2: usage.
 
 def make_parser() -> argparse.ArgumentParser:
     """The command line's options."""
-    parser = argparse.ArgumentParser(
-        prog="python -m engine.verify",
-        description="Check sizes, hashes, index, samples, token ids and counts of an MDS dataset.",
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = command_parser(
+        "python -m engine.verify",
+        "Check sizes, hashes, index, samples, token ids and counts of an MDS dataset.",
+        EXAMPLE,
     )
     parser.add_argument("folder", type=Path, metavar="DIR", help="the dataset")
     parser.add_argument(

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from engine.command import command_parser
+
 if TYPE_CHECKING:
     from loaders.replayer import LeftOut, Replayer, Seen
 
@@ -22,11 +24,10 @@ before is read. Exit code: 0 done, 1 failed, 2 wrong usage."""
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m loaders.replay",
-        description="Show what a run saw at a step, or of a sample: crop, caption, source, key.",
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = command_parser(
+        "python -m loaders.replay",
+        "Show what a run saw at a step, or of a sample: crop, caption, source, key.",
+        EXAMPLE,
     )
     parser.add_argument("recipe", help="the run's recipe, or config.yaml in its folder")
     parser.add_argument("settings", nargs="*", metavar="key=value", help="overrides that the run had")

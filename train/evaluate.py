@@ -7,6 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from engine.command import command_parser
+
 EXAMPLE = """example:
   python -m train.evaluate runs/tiny_cpu --data out/tiny_test --json out/tiny_retrieval.json
 
@@ -17,11 +19,10 @@ index."""
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m train.evaluate",
-        description="Measure retrieval, R@1/5/10 in both directions.",
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = command_parser(
+        "python -m train.evaluate",
+        "Measure retrieval, R@1/5/10 in both directions.",
+        EXAMPLE,
     )
     parser.add_argument(
         "checkpoint", help="a run's folder (its latest checkpoint) or a checkpoint file in it"

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from engine.command import exit_code
+from engine.command import command_parser, exit_code
 
 KINDS = ("open_clip", "huggingface", "onnx")
 EXAMPLE = """examples:
@@ -23,11 +23,10 @@ Each has a README.md with the recipe and the results. Features are those of trai
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m train.export",
-        description="Write a trained model in another system's format.",
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = command_parser(
+        "python -m train.export",
+        "Write a trained model in another system's format.",
+        EXAMPLE,
     )
     parser.add_argument("model", help="a run's folder (its latest checkpoint) or a checkpoint file in it")
     parser.add_argument("--to", required=True, choices=KINDS, help="format")

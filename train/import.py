@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from engine.command import exit_code
+from engine.command import command_parser, exit_code
 
 EXAMPLE = """examples:
   python -m train.import models/ViT-B-32-open_clip --out runs/b32
@@ -22,11 +22,10 @@ a tokenizer that is given by name."""
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m train.import",
-        description="Read a model of open_clip or transformers, and keep it as a run of train/run.py.",
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = command_parser(
+        "python -m train.import",
+        "Read a model of open_clip or transformers, and keep it as a run of train/run.py.",
+        EXAMPLE,
     )
     parser.add_argument("folder", type=Path, help="the model's folder")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="a new folder")

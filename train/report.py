@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+from engine.command import command_parser
 
 EXAMPLE = """examples:
   python -m train.report runs/veclip_b16                      writes runs/veclip_b16/report.html
@@ -18,11 +19,10 @@ REPORT = "report.html"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m train.report",
-        description="Write the report of a run, or of several runs over each other.",
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = command_parser(
+        "python -m train.report",
+        "Write the report of a run, or of several runs over each other.",
+        EXAMPLE,
     )
     parser.add_argument("runs", nargs="+", metavar="RUN", help="a run's folder (save_folder)")
     parser.add_argument(

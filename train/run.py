@@ -5,7 +5,6 @@ Runs alike under `composer -n N`, `torchrun --nproc-per-node N` and plain python
 
 from __future__ import annotations
 
-import argparse
 import os
 import signal
 import sys
@@ -29,11 +28,12 @@ Exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted, 143 stopped by SIGT
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="composer train/run.py",
-        description="Train CLIP on a data set of engine.shard, from a recipe in YAML.",
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    from engine.command import command_parser  # once the path is set, below
+
+    parser = command_parser(
+        "composer train/run.py",
+        "Train CLIP on a data set of engine.shard, from a recipe in YAML.",
+        EXAMPLE,
     )
     parser.add_argument("recipe", help="a YAML file, such as yamls/tiny_cpu.yaml")
     parser.add_argument(

@@ -13,10 +13,8 @@ from engine.errors import UserError
 from loaders.loader import CaptionLoader, DataConfig, build_loader
 from tests.loaders import http_kit
 from tests.loaders.corpus import Sample, write_dataset
-from tests.loaders.s3_kit import S3Front, in_front_of
+from tests.loaders.s3_kit import S3Front, bucket, in_front_of, s3_server
 
-boto3 = pytest.importorskip("boto3")
-moto_server = pytest.importorskip("moto.server")
 BUCKET = "shards"
 FRONT_DEADLINE_S, GRACE_S = 6.0, 8.0
 # Making a client takes a good part of a second; an attempt that stalls is given up after a tenth of this.
@@ -31,30 +29,14 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def endpoint() -> Iterator[str]:
-    server = moto_server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with s3_server() as address:
+        yield address
 
 
 @pytest.fixture
-def s3(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A client of the server, which the loader finds as it would find any."""
-    for name, value in {
-        "S3_ENDPOINT_URL": endpoint,
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }.items():
-        monkeypatch.setenv(name, value)
-    client = boto3.client("s3", endpoint_url=endpoint)
-    client.create_bucket(Bucket=BUCKET)
-    yield client
-    for item in client.list_objects_v2(Bucket=BUCKET).get("Contents", []):
-        client.delete_object(Bucket=BUCKET, Key=item["Key"])
-    client.delete_bucket(Bucket=BUCKET)
-    client.close()
+def s3(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    with bucket(BUCKET, endpoint, monkeypatch) as client:
+        yield client
 
 
 def upload(s3: Any, folder: Path) -> None:

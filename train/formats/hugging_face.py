@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
@@ -16,9 +15,9 @@ from loaders.batches import CLIP_MEAN, CLIP_STD
 from train.architecture import Architecture
 from train.checkpoints import ModelCard
 from train.formats.hf_names import from_hugging_face, to_hugging_face
-from train.formats.model import Exported, new_folder
+from train.formats.model import Exported, filled, new_folder, read_json
 from train.formats.tokenizer_files import read_tokenizer_facts, write_tokenizer
-from train.model import Normalisation, build_clip
+from train.model import Normalisation
 
 WEIGHTS, CONFIG, PROCESSOR = "model.safetensors", "config.json", "preprocessor_config.json"
 BICUBIC = 3  # as PIL counts
@@ -135,7 +134,7 @@ def read(folder: Path, tokenizer: str | None = None) -> Exported:
     Raises:
         UserError: files are missing, not CLIP's, or do not fit each other.
     """
-    config = _read_json(folder / CONFIG)
+    config = read_json(folder / CONFIG, "a CLIPModel's folder")
     if config.get("model_type") != "clip":
         raise UserError(f"{folder / CONFIG}: model_type {config.get('model_type')!r}; expected clip")
     try:
@@ -145,15 +144,9 @@ def read(folder: Path, tokenizer: str | None = None) -> Exported:
         raise UserError(f"{folder}: no {WEIGHTS}; expected a CLIPModel's folder with safetensors") from error
     except (KeyError, TypeError, ValueError, SafetensorError) as error:
         raise UserError(f"{folder}: not a CLIPModel that can be read: {error}") from error
-    clip = build_clip(architecture, seed=0)
-    try:
-        clip.load_state_dict({name: value.to(torch.float32) for name, value in weights.items()}, strict=True)
-    except RuntimeError as error:
-        raise UserError(
-            f"{folder}: weights do not fit {CONFIG}: {' '.join(str(error).split())[:300]}"
-        ) from error
+    clip = filled(architecture, weights, folder)
     facts = read_tokenizer_facts(folder, architecture.text, tokenizer)
-    return Exported(clip.eval(), ModelCard(architecture, facts, _normalisation(folder)))
+    return Exported(clip, ModelCard(architecture, facts, _normalisation(folder)))
 
 
 def _architecture(config: Mapping[str, Any]) -> Architecture:
@@ -194,15 +187,6 @@ def _architecture(config: Mapping[str, Any]) -> Architecture:
 
 def _normalisation(folder: Path) -> Normalisation:
     path = folder / PROCESSOR
-    values = _read_json(path) if path.exists() else {}
+    values = read_json(path, "a CLIPModel's folder") if path.exists() else {}
     mean, std = values.get("image_mean", CLIP_MEAN), values.get("image_std", CLIP_STD)
     return Normalisation(tuple(mean), tuple(std))
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: not found; expected a CLIPModel's folder") from error
-    except (ValueError, TypeError) as error:
-        raise UserError(f"{path}: not JSON: {error}") from error

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
@@ -14,9 +13,9 @@ from engine.errors import UserError
 from loaders.batches import CLIP_MEAN, CLIP_STD
 from train.architecture import Architecture
 from train.checkpoints import ModelCard
-from train.formats.model import Exported, new_folder
+from train.formats.model import Exported, filled, new_folder, read_json
 from train.formats.tokenizer_files import read_tokenizer_facts, write_tokenizer
-from train.model import Normalisation, build_clip
+from train.model import Normalisation
 
 CONFIG, WEIGHTS = "open_clip_config.json", "open_clip_model.safetensors"
 DEFAULT_CONTEXT, DEFAULT_VOCAB = 77, 49_408
@@ -76,7 +75,7 @@ def read(folder: Path, tokenizer: str | None = None) -> Exported:
     Raises:
         UserError: files are missing, of another kind of model, or do not fit each other.
     """
-    config = _read_config(folder / CONFIG)
+    config = read_json(folder / CONFIG, "a folder of open_clip's")
     try:
         architecture = _architecture(config["model_cfg"])
         weights = load_file(folder / WEIGHTS)
@@ -84,20 +83,14 @@ def read(folder: Path, tokenizer: str | None = None) -> Exported:
         raise UserError(f"{folder}: no {WEIGHTS}; expected weights as safetensors") from error
     except (KeyError, TypeError, SafetensorError) as error:
         raise UserError(f"{folder}: not a model that can be read: {error}") from error
-    clip = build_clip(architecture, seed=0)
-    try:
-        clip.load_state_dict({name: value.to(torch.float32) for name, value in weights.items()}, strict=True)
-    except RuntimeError as error:
-        raise UserError(
-            f"{folder}: weights do not fit {CONFIG}: {' '.join(str(error).split())[:300]}"
-        ) from error
+    clip = filled(architecture, weights, folder)
     named = config["model_cfg"]["text_cfg"].get("hf_tokenizer_name")
     facts = read_tokenizer_facts(folder, architecture.text, tokenizer or (None if named else "clip"))
     preprocess = config.get("preprocess_cfg", {})
     normalisation = Normalisation(
         tuple(preprocess.get("mean", CLIP_MEAN)), tuple(preprocess.get("std", CLIP_STD))
     )
-    return Exported(clip.eval(), ModelCard(architecture, facts, normalisation))
+    return Exported(clip, ModelCard(architecture, facts, normalisation))
 
 
 def _architecture(config: dict[str, Any]) -> Architecture:
@@ -116,12 +109,3 @@ def _architecture(config: dict[str, Any]) -> Architecture:
         grad_checkpointing=False,
         init_logit_bias=config.get("init_logit_bias"),
     )
-
-
-def _read_config(path: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: not found; expected a folder of open_clip's") from error
-    except (ValueError, TypeError) as error:
-        raise UserError(f"{path}: not JSON: {error}") from error

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from engine.command import INTERRUPTED, exit_code
+from engine.command import INTERRUPTED, command_parser, exit_code
 
 EXAMPLE = """\
 examples:
@@ -21,11 +21,10 @@ has results is not repeated, one that was stopped goes on. Exit code: 0 done, 1 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m train.sweep",
-        description="Train every row of a sweep file with every seed, and print one table.",
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = command_parser(
+        "python -m train.sweep",
+        "Train every row of a sweep file with every seed, and print one table.",
+        EXAMPLE,
     )
     parser.add_argument("sweep", type=Path, help="a YAML file, such as yamls/sweeps/ablation.yaml")
     parser.add_argument("settings", nargs="*", metavar="key=value", help="for all rows, below their own")
