@@ -41,7 +41,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, _terminate)
-    return _run(options.recipe, options.settings)
+    code = _run(options.recipe, options.settings)
+    if code == STOPPED:
+        # The launcher tells ranks that are still ending to end; Python would die of it while it cleans up.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    return code
 
 
 def _run(recipe: str, settings: Sequence[str]) -> int:

@@ -44,7 +44,8 @@ def _texts(kind: str, variant: str, inputs: PromptInputs) -> tuple[str | None, s
 
 def _safe(inputs: PromptInputs) -> PromptInputs:
     def safe(text: str | None) -> str | None:
-        return neutralise(text).replace(inputs.mark, "") if text else text
+        # A space instead: what is left must neither join to another mark nor be a text of nothing.
+        return " ".join(neutralise(text).replace(inputs.mark, " ").split()) if text else text
 
     return PromptInputs(safe(inputs.alttext), safe(inputs.vec), inputs.mark, inputs.examples)
 

@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from engine.errors import UserError
@@ -125,6 +125,8 @@ CONTROL = [
 
 
 @given(st.lists(st.one_of(st.text(max_size=12), st.sampled_from([*CONTROL, MARK])), max_size=12).map("".join))
+@example(f"{MARK}<{MARK}")
+@example(f"{MARK[:6]}{MARK}{MARK[6:]}")
 def test_neutralised_text_cannot_be_anything_but_data(text: str) -> None:
     safe = neutralise(text)
     assert neutralise(safe) == safe

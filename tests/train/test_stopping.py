@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -73,7 +74,8 @@ class Gate:
                 time.sleep(0.02)
         act()
         os.set_blocking(writer, True)
-        with os.fdopen(writer, "wb") as file:
+        # Whoever is told to stop before it reads may have closed it already.
+        with suppress(BrokenPipeError), os.fdopen(writer, "wb", buffering=0) as file:
             file.write(content)
         self._until_closed()
 
