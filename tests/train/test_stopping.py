@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 from composer.core import Event
@@ -93,12 +94,20 @@ def start(words: list[str]) -> subprocess.Popen[str]:
     return subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
+def tell_to_stop(process: subprocess.Popen[str]) -> None:
+    """SIGTERM to each process of the run, as a scheduler does: a launcher alone passes it on too late."""
+    family = psutil.Process(process.pid)
+    for one in [family, *family.children(recursive=True)]:
+        with suppress(psutil.NoSuchProcess):
+            one.send_signal(signal.SIGTERM)
+
+
 def stopped_at(gate: Gate, words: list[str], content: bytes, passes: int = 0) -> tuple[int, str]:
     """Exit code and last words of a run that is told to stop at the gate, after it has passed it."""
     process = start(words)
     for _ in range(passes):
         gate.when_read(process, lambda: None, content)
-    gate.when_read(process, lambda: process.send_signal(signal.SIGTERM), content)
+    gate.when_read(process, lambda: tell_to_stop(process), content)
     _, errors = process.communicate(timeout=120)
     said = [line for line in errors.splitlines() if line.startswith("stopped by SIGTERM")]
     assert len(said) == 1, errors[-3000:]
