@@ -107,7 +107,7 @@ def _option(
     import torch
     from composer.core import Event
 
-    from train.architecture import (
+    from train.model.architecture import (
         LockImage,
         ModelConfig,
         TextConfig,
@@ -115,11 +115,11 @@ def _option(
         VisionConfig,
         resolve_architecture,
     )
-    from train.average import AverageWeights
-    from train.compiled import compile_blocks
-    from train.model import ContrastiveModel, Normalisation, build_clip
-    from train.optim import OptimizerConfig, build_optimizer
-    from train.start import lock_towers
+    from train.model.average import AverageWeights
+    from train.model.compiled import compile_blocks
+    from train.model.contrastive import ContrastiveModel, Normalisation, build_clip
+    from train.model.optim import OptimizerConfig, build_optimizer
+    from train.model.start import lock_towers
 
     facts = TokenizerFacts("clip", "a" * 64, 77, 49_408, 49_407, 0)
     vision = VisionConfig(112, 6, 192, 16, patch_dropout=patch_dropout)
@@ -160,8 +160,8 @@ def _step(size: int) -> Callable[[], float]:
     """A forward and backward pass."""
     import torch
 
-    from train.architecture import ModelConfig, TokenizerFacts, resolve_architecture
-    from train.model import ContrastiveModel, Normalisation, build_clip
+    from train.model.architecture import ModelConfig, TokenizerFacts, resolve_architecture
+    from train.model.contrastive import ContrastiveModel, Normalisation, build_clip
 
     facts = TokenizerFacts("clip", "a" * 64, 77, 49_408, 49_407, 0)
     clip = build_clip(resolve_architecture(ModelConfig("ViT-B-16"), facts), seed=1)
@@ -181,7 +181,7 @@ def _loss(pairs: int, name: str) -> Callable[[], float]:
     import torch
 
     from loaders.recipe.strict import build
-    from train.loss import LossConfig, Pairs, contrastive_loss
+    from train.model.loss import LossConfig, Pairs, contrastive_loss
 
     image, text = torch.nn.functional.normalize(torch.randn(2, pairs, WIDTH), dim=-1)
     tokens = torch.randint(1, 49_407, (pairs, 77))

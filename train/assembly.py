@@ -16,25 +16,26 @@ from composer.core import Algorithm
 from composer.utils import dist, get_device
 
 from loaders.loader import CaptionLoader, build_loader
-from train import checkpoints, probes
-from train.architecture import resolve_architecture
 from train.attachments import algorithms, callbacks, console, keepers, loggers
-from train.average import AverageWeights
-from train.beginning import Beginning, choose_beginning
-from train.building import build_model, check_machine, evaluated
-from train.clock import Clock
 from train.config import TrainConfig, to_yaml
-from train.console import data_line, model_line, run_line
-from train.folder import check_folder, run_folder, save_card
-from train.model import ContrastiveModel, Normalisation
-from train.optim import Plan, build_optimizer, build_schedule, make_plan
-from train.precision import resolve_precision, trainer_precision
-from train.probes import Probes
-from train.remote import Mirror, RemoteFolder, is_remote
+from train.heldout import probes
+from train.heldout.probes import Probes
+from train.keeping import checkpoints
+from train.keeping.beginning import Beginning, choose_beginning
+from train.keeping.folder import check_folder, run_folder, save_card
+from train.keeping.remote import Mirror, RemoteFolder, is_remote
+from train.model.architecture import resolve_architecture
+from train.model.average import AverageWeights
+from train.model.building import build_model, check_machine, evaluated
+from train.model.contrastive import ContrastiveModel, Normalisation
+from train.model.optim import Plan, build_optimizer, build_schedule, make_plan
+from train.model.precision import resolve_precision, trainer_precision
 from train.session import Session
 from train.stopping import StopAfterCheckpoint, StopNotice, save_schedule
 from train.together import on_first
-from train.work import Watch, work_of
+from train.watch.clock import Clock
+from train.watch.console import data_line, model_line, run_line
+from train.watch.work import Watch, work_of
 
 
 @dataclass(frozen=True)

@@ -8,21 +8,22 @@ from composer.core import Algorithm, Callback
 from composer.loggers import LoggerDestination
 
 from loaders.loader import CaptionLoader
-from train import probes, seals
-from train.average import AverageWeights
-from train.callbacks import ClampLogitScale, LogScales
 from train.config import TrainConfig
-from train.console import ConsoleLog, Looks
 from train.guard import StepGuard
-from train.loggers import JsonLinesLogger, build_loggers
-from train.model import ContrastiveModel
-from train.optim import Plan, check_time
-from train.probes import Probes
-from train.remote import Mirror
+from train.heldout import probes
+from train.heldout.probes import Probes
+from train.keeping import seals
+from train.keeping.remote import Mirror
+from train.model.average import AverageWeights
+from train.model.contrastive import ContrastiveModel
+from train.model.optim import Plan, check_time
 from train.stopping import StopNotice
-from train.texts import CaptionStatistics
-from train.throughput import Throughput
-from train.work import Watch
+from train.watch.callbacks import ClampLogitScale, LogScales
+from train.watch.console import ConsoleLog, Looks
+from train.watch.loggers import JsonLinesLogger, build_loggers
+from train.watch.texts import CaptionStatistics
+from train.watch.throughput import Throughput
+from train.watch.work import Watch
 
 
 def algorithms(

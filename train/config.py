@@ -21,12 +21,12 @@ from loaders.recipe.data import SEED, data_section
 from loaders.recipe.sources import apply_overrides, read_yaml
 from loaders.recipe.strict import build, to_plain
 from loaders.retrieval import RetrievalConfig
-from train.architecture import ModelConfig, image_size_of
-from train.average import EmaConfig
-from train.loss import LossConfig
-from train.optim import OptimizerConfig, ScheduleConfig, check_time
-from train.sharded import FsdpConfig
-from train.zeroshot import ZeroShotConfig
+from train.heldout.zeroshot import ZeroShotConfig
+from train.model.architecture import ModelConfig, image_size_of
+from train.model.average import EmaConfig
+from train.model.loss import LossConfig
+from train.model.optim import OptimizerConfig, ScheduleConfig, check_time
+from train.model.sharded import FsdpConfig
 
 DERIVED = {
     "data": DATA_DERIVED,
@@ -64,9 +64,9 @@ class TrainConfig:
         data: training data (loaders.loader.DataConfig).
         global_train_batch_size: samples a step over all ranks; the loss contrasts all of them.
         max_duration: a Composer time ("15ep", "20000ba", "1000000000sp").
-        loss: which contrastive loss (train.loss.LossConfig).
+        loss: which contrastive loss (train.model.loss.LossConfig).
         retrieval: held-out set (loaders.retrieval.RetrievalConfig), or null for none.
-        zeroshot: labelled sets to classify, by a name of your choice (train.zeroshot.ZeroShotConfig).
+        zeroshot: labelled sets to classify, by a name of your choice (train.heldout.zeroshot.ZeroShotConfig).
         eval_interval: also measure retrieval and zero-shot this often; they are always measured at the end.
         clip_grad_norm: largest gradient norm, or null.
         max_bad_steps: a step whose loss or gradient is not finite is dropped; so many in a row end the run.
@@ -74,10 +74,10 @@ class TrainConfig:
             AVX512-BF16 or AMX.
         device_train_microbatch_size: samples of a rank whose activations are held at a time; the towers run
             twice, the loss and its gradients stay the whole batch's (train/README.md). `auto` is refused.
-        compile: torch.compile for the blocks of both towers (train.compiled); needs a C++ compiler.
+        compile: torch.compile for the blocks of both towers (train.model.compiled); needs a C++ compiler.
         channels_last: images and the patch embedding as [B, H, W, 3] in memory.
-        ema: average the weights over steps (train.average.EmaConfig), and evaluate the average; or null.
-        fsdp: shard the towers over ranks (train.sharded.FsdpConfig), or null for DDP.
+        ema: average the weights over steps (train.model.average.EmaConfig) and evaluate these; or null.
+        fsdp: shard the towers over ranks (train.model.sharded.FsdpConfig), or null for DDP.
         seed: of weights and draws.
         run_name: name of the run; null takes the recipe's file name.
         save_folder: checkpoints, config.yaml, log.jsonl and results.json; null saves nothing. A URI (s3://...):

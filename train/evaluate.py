@@ -58,8 +58,8 @@ def _evaluate(options: argparse.Namespace) -> None:
     from composer.utils import get_device
 
     from loaders.retrieval import RetrievalConfig
-    from train.checkpoints import load_model
-    from train.retrieval import evaluate_retrieval, format_table, write_results
+    from train.heldout.retrieval import evaluate_retrieval, format_table, write_results
+    from train.keeping.checkpoints import load_model
 
     model, card, path = load_model(options.checkpoint, options.weights == "averaged")
     config = RetrievalConfig(

@@ -40,10 +40,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _export(options: argparse.Namespace) -> None:
     # Imported late: torch and Composer take seconds, --help must not.
-    from train.checkpoints import load_model
     from train.formats import hugging_face, onnx_towers, open_clip_folder
     from train.formats.card import write_readme
     from train.formats.model import Exported
+    from train.keeping.checkpoints import load_model
 
     writers = {"open_clip": open_clip_folder, "huggingface": hugging_face, "onnx": onnx_towers}
     model, card, path = load_model(options.model)

@@ -56,13 +56,13 @@ def write_report(folders: Sequence[str | Path], out: Path) -> tuple[int, int]:
     """
     from engine.native import commit_file
     from engine.page import page_text
-    from train.report_charts import page_data
-    from train.report_data import read_run
+    from train.watch.report_charts import page_data
+    from train.watch.report_data import read_run
 
     runs = [read_run(folder) for folder in folders]
     data = page_data(runs)
     title = ", ".join(run.name for run in runs)
-    template = Path(__file__).parent / "data" / "report"
+    template = Path(__file__).parent / "watch" / "data" / "report"
     commit_file(out, page_text(template, title, data).encode())
     return len(runs), sum(len(s["x"]) for chart in data["charts"] for s in chart["series"])
 

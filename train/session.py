@@ -9,16 +9,17 @@ from pathlib import Path
 from composer import Trainer
 from composer.utils import dist
 
-from train import checkpoints, probes, retrieval
 from train.config import TrainConfig
-from train.model import ContrastiveModel
-from train.optim import Plan
-from train.probes import Probes
-from train.remote import Mirror, finish_together, is_remote
+from train.heldout import probes, retrieval
+from train.heldout.probes import Probes
+from train.keeping import checkpoints
+from train.keeping.remote import Mirror, finish_together, is_remote
+from train.model.contrastive import ContrastiveModel
+from train.model.optim import Plan
 from train.report import REPORT, write_report
 from train.stopping import StoppedError
 from train.together import attempt
-from train.work import Watch
+from train.watch.work import Watch
 
 
 @dataclass(frozen=True)

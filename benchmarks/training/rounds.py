@@ -12,13 +12,13 @@ from benchmarks.training.logs import Log, read_ours, read_theirs
 from benchmarks.training.observe import Pace, observe
 from benchmarks.training.task import OURS, RECIPE, THEIRS, Task, ours_command, theirs_command
 from loaders.retrieval import RetrievalConfig
-from train.architecture import resolve_architecture
-from train.checkpoints import ModelCard, load_model, read_tokenizer
 from train.config import load_config
 from train.formats import open_clip_folder
 from train.formats.model import Exported
-from train.model import ContrastiveModel, Normalisation, build_clip
-from train.retrieval import evaluate_retrieval
+from train.heldout.retrieval import evaluate_retrieval
+from train.keeping.checkpoints import ModelCard, load_model, read_tokenizer
+from train.model.architecture import resolve_architecture
+from train.model.contrastive import ContrastiveModel, Normalisation, build_clip
 
 
 @dataclass(frozen=True)

@@ -15,15 +15,15 @@ from torch.utils.data import DataLoader
 
 from benchmarks.training.logs import read_theirs
 from benchmarks.training.task import Settings, Task, theirs_command
-from train.architecture import Architecture, TokenizerFacts
-from train.callbacks import ClampLogitScale
-from train.checkpoints import ModelCard
 from train.formats import open_clip_folder
 from train.formats.model import Exported
 from train.guard import StepGuard
-from train.model import ContrastiveModel, Normalisation, build_clip
-from train.optim import OptimizerConfig, Plan, ScheduleConfig, build_optimizer, build_schedule
+from train.keeping.checkpoints import ModelCard
+from train.model.architecture import Architecture, TokenizerFacts
+from train.model.contrastive import ContrastiveModel, Normalisation, build_clip
+from train.model.optim import OptimizerConfig, Plan, ScheduleConfig, build_optimizer, build_schedule
 from train.stopping import StopNotice
+from train.watch.callbacks import ClampLogitScale
 
 STEPS, BATCH, CONTEXT, START, END = 12, 16, 10, 998, 999
 MEAN, STD = (0.48, 0.46, 0.41), (0.27, 0.26, 0.28)

@@ -19,7 +19,7 @@ from loaders.recipe.strict import build
 from loaders.recipe.times import RunLength, parse_time
 from tests.loaders.corpus import SOURCES, make_samples, write_dataset
 from tests.loaders.test_policy import within_binomial, words
-from train.optim import make_plan
+from train.model.optim import make_plan
 
 NAMES = ("alttext", "vec", "vecap")
 RUN = RunLength(batch=64, steps_per_epoch=10, max_duration="20ep")

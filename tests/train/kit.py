@@ -8,9 +8,15 @@ import torch
 from open_clip.model import CLIP
 from torch.nn.parallel import DistributedDataParallel
 
-from train.architecture import ModelConfig, TextConfig, TokenizerFacts, VisionConfig, resolve_architecture
-from train.loss import LossConfig
-from train.model import ContrastiveModel, Normalisation, build_clip
+from train.model.architecture import (
+    ModelConfig,
+    TextConfig,
+    TokenizerFacts,
+    VisionConfig,
+    resolve_architecture,
+)
+from train.model.contrastive import ContrastiveModel, Normalisation, build_clip
+from train.model.loss import LossConfig
 
 BATCH = 8
 CONTEXT, END = 8, 99

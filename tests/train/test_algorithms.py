@@ -17,10 +17,10 @@ from open_clip.model import CLIP
 from engine.errors import UserError
 from tests.train.test_model import _clip
 from train.attachments import algorithms
-from train.average import AverageWeights
 from train.config import load_config
-from train.model import ContrastiveModel, Normalisation
-from train.optim import make_plan
+from train.model.average import AverageWeights
+from train.model.contrastive import ContrastiveModel, Normalisation
+from train.model.optim import make_plan
 from train.stopping import StopNotice
 
 

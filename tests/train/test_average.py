@@ -12,8 +12,8 @@ import torch
 from composer.core import Event
 
 from tests.train.kit import small_model
-from train.average import AverageWeights
-from train.checkpoints import weights_in
+from train.keeping.checkpoints import weights_in
+from train.model.average import AverageWeights
 
 HALF_LIFE, STEPS = 3, 12
 

@@ -16,7 +16,7 @@ from engine.errors import UserError
 from tests.train import corpus
 from tests.train.kit import BATCH, LOSSES, NORMALISATION, Grads, assert_same, small_batch, small_model, step
 from tests.train.run_kit import COMPOSER, command, losses, run
-from train.model import ContrastiveModel
+from train.model.contrastive import ContrastiveModel
 
 
 @pytest.mark.parametrize("loss", LOSSES)

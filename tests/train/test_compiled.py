@@ -11,8 +11,8 @@ from torch._dynamo.utils import counters
 
 from engine.errors import UserError
 from tests.train.kit import NORMALISATION, assert_same, small_batch, small_clip, small_model, step
-from train.compiled import compile_blocks, eager, require_compiler
-from train.model import ContrastiveModel, encode_text
+from train.model.compiled import compile_blocks, eager, require_compiler
+from train.model.contrastive import ContrastiveModel, encode_text
 
 # Captures and guards as inductor's does, without its C++: seconds instead of minutes.
 BACKEND = "aot_eager"

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from train import clock as clock_module
-from train.clock import Clock
-from train.console import ConsoleLog, Looks, clock_time, data_line
-from train.optim import Plan
+from train.model.optim import Plan
+from train.watch import clock as clock_module
+from train.watch.clock import Clock
+from train.watch.console import ConsoleLog, Looks, clock_time, data_line
 
 
 class Hand:

@@ -9,7 +9,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from train.architecture import (
+from train.model.architecture import (
     Architecture,
     ModelConfig,
     TextConfig,
@@ -17,8 +17,8 @@ from train.architecture import (
     VisionConfig,
     resolve_architecture,
 )
-from train.flops import count_flops, peak_flops
-from train.model import ContrastiveModel, Normalisation, build_clip
+from train.model.contrastive import ContrastiveModel, Normalisation, build_clip
+from train.watch.flops import count_flops, peak_flops
 
 CLIP = TokenizerFacts("clip", "a" * 64, 77, 49408, 49407, 0)
 SMALL = ModelConfig(

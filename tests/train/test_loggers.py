@@ -14,7 +14,7 @@ from composer.loggers import TensorboardLogger
 
 from engine.errors import UserError
 from tests.train.run_kit import COMPOSER, command, run
-from train.loggers import JsonLinesLogger, build_loggers
+from train.watch.loggers import JsonLinesLogger, build_loggers
 
 
 def test_what_is_null_is_off(tmp_path: Path) -> None:

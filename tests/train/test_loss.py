@@ -15,8 +15,8 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from engine.errors import UserError
-from train import loss as module
-from train.loss import LossConfig, Pairs, caption_hash, contrastive_loss
+from train.model.contrastive import loss as module
+from train.model.loss import LossConfig, Pairs, caption_hash, contrastive_loss
 
 PAIRS, WIDTH, DIM = 12, 7, 4
 CAPTIONS = [0, 1, 2, 0, 3, 4, 0, 5, 6, 1, 7, 8]  # the same caption on a rank and on several

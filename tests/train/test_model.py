@@ -7,9 +7,15 @@ import torch
 import torch.nn.functional as F
 
 from tests.train.kit import assert_same, small_batch, small_model, step
-from train.architecture import ModelConfig, TextConfig, TokenizerFacts, VisionConfig, resolve_architecture
-from train.model import ContrastiveModel, Normalisation, build_clip, encode_text
-from train.retrieval import encode
+from train.heldout.retrieval import encode
+from train.model.architecture import (
+    ModelConfig,
+    TextConfig,
+    TokenizerFacts,
+    VisionConfig,
+    resolve_architecture,
+)
+from train.model.contrastive import ContrastiveModel, Normalisation, build_clip, encode_text
 
 TOKENIZERS = {
     "argmax": TokenizerFacts("clip", "a" * 64, 24, 100, 99, 0),

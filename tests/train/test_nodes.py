@@ -16,8 +16,8 @@ from composer.utils import dist
 
 from engine.errors import UserError
 from tests.train.run_kit import COMPOSER, ROOT, command, losses, wait_for_steps
-from train.beginning import choose_beginning
 from train.config import load_config
+from train.keeping.beginning import choose_beginning
 
 Process = subprocess.Popen[str]
 

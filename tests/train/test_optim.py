@@ -11,7 +11,7 @@ from composer.core import Time
 
 from engine.errors import UserError
 from tests.train.test_model import _clip
-from train.optim import (
+from train.model.optim import (
     OptimizerConfig,
     Schedule,
     ScheduleConfig,
@@ -20,7 +20,7 @@ from train.optim import (
     make_plan,
     warmup_cosine,
 )
-from train.sharded import stays_whole
+from train.model.sharded import stays_whole
 
 
 def test_no_decay_for_norms_biases_and_the_logit_scale() -> None:

@@ -11,8 +11,8 @@ import torch
 
 from tests.train.kit import assert_same
 from tests.train.run_kit import COMPOSER, command, losses, run, weights
-from train.checkpoints import load_model
-from train.seals import load_data
+from train.keeping.checkpoints import load_model
+from train.keeping.seals import load_data
 
 SHORT = ["max_duration=6ba", "save_interval=3ba"]
 EMA = [*SHORT, "ema={half_life: 2ba}"]

@@ -6,9 +6,15 @@ import pytest
 import torch
 
 from engine.errors import UserError
-from train.architecture import ModelConfig, TextConfig, TokenizerFacts, VisionConfig, resolve_architecture
-from train.model import ContrastiveModel, Normalisation, build_clip
-from train.precision import resolve_precision, trainer_precision, warn_of_fp16
+from train.model.architecture import (
+    ModelConfig,
+    TextConfig,
+    TokenizerFacts,
+    VisionConfig,
+    resolve_architecture,
+)
+from train.model.contrastive import ContrastiveModel, Normalisation, build_clip
+from train.model.precision import resolve_precision, trainer_precision, warn_of_fp16
 
 without_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="the rules for CPUs")
 

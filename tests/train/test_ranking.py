@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from train.ranking import recall_table
-from train.retrieval import Features, interleave
+from train.heldout.ranking import recall_table
+from train.heldout.retrieval import Features, interleave
 
 
 def brute_force(scores: np.ndarray, owner: list[int], k: int) -> tuple[float, float]:
@@ -57,7 +57,7 @@ def test_chunks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     image, text = torch.randn(30, 8, generator=generator), torch.randn(70, 8, generator=generator)
     owner = torch.randint(0, 30, (70,), generator=generator)
     whole = recall_table(image, text, owner)
-    monkeypatch.setattr("train.ranking.CHUNK", 7)
+    monkeypatch.setattr("train.heldout.ranking.CHUNK", 7)
     assert recall_table(image, text, owner) == whole
 
 

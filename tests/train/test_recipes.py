@@ -13,9 +13,15 @@ import yaml
 from open_clip.model import CLIP
 
 from engine.errors import UserError
-from train.architecture import ModelConfig, TextConfig, TokenizerFacts, VisionConfig, resolve_architecture
 from train.config import load_config, to_yaml
-from train.model import build_clip
+from train.model.architecture import (
+    ModelConfig,
+    TextConfig,
+    TokenizerFacts,
+    VisionConfig,
+    resolve_architecture,
+)
+from train.model.contrastive import build_clip
 
 RECIPES = sorted((Path(__file__).parents[2] / "yamls").glob("*.yaml"))
 CLIP_TOKENIZER = TokenizerFacts("clip", "a" * 64, 77, 49408, 49407, 0)

@@ -16,10 +16,10 @@ import pytest
 from engine.errors import UserError
 from tests.loaders.s3_kit import bucket, s3_server
 from tests.train.run_kit import COMPOSER, ROOT, command, losses, run
-from train import seals
 from train.config import load_config
-from train.folder import check_folder, run_folder
-from train.remote import UPLOADING, Mirror, RemoteFolder, bring_newest
+from train.keeping import seals
+from train.keeping.folder import check_folder, run_folder
+from train.keeping.remote import UPLOADING, Mirror, RemoteFolder, bring_newest
 
 ONE = (sys.executable,)
 BUCKET = "runs"

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from tests.train.run_kit import COMPOSER, ROOT, TORCHRUN, command, losses, run, wait_for_steps, weights
-from train.checkpoints import read_tokenizer
+from train.keeping.checkpoints import read_tokenizer
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ import pytest
 from engine.errors import UserError
 from tests.engine.browser import AVAILABLE, REQUIRED, Browser
 from train.report import main, write_report
-from train.report_charts import page_data
-from train.report_data import POINTS, Curve, read_run
+from train.watch.report_charts import page_data
+from train.watch.report_data import POINTS, Curve, read_run
 
 HOSTILE = "</script><img src=x onerror=\"document.title='RAN'\">@DATA@ @SCRIPT@"
 

@@ -13,7 +13,7 @@ import torch
 from composer.core import Time
 
 from engine.errors import UserError
-from train.seals import (
+from train.keeping.seals import (
     LATEST,
     choose_sound,
     load_data,

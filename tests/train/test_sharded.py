@@ -14,12 +14,12 @@ from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 
 from tests.train.kit import BATCH, assert_same, small_batch, small_clip, small_model, step
-from train.average import AverageWeights
-from train.compiled import compile_blocks
 from train.guard import clip_gradients
-from train.model import ContrastiveModel, encode_text
-from train.optim import OptimizerConfig, build_optimizer
-from train.sharded import FsdpConfig, full, gathered, local, shard, stays_whole
+from train.model.average import AverageWeights
+from train.model.compiled import compile_blocks
+from train.model.contrastive import ContrastiveModel, encode_text
+from train.model.optim import OptimizerConfig, build_optimizer
+from train.model.sharded import FsdpConfig, full, gathered, local, shard, stays_whole
 
 STEPS = 3
 

@@ -12,7 +12,7 @@ import torch
 from tests.train import corpus
 from tests.train.kit import assert_same
 from tests.train.run_kit import COMPOSER, command, losses, run, weights
-from train.checkpoints import load_model
+from train.keeping.checkpoints import load_model
 
 pytestmark = pytest.mark.slow
 CALM = ["max_duration=6ba", "save_interval=3ba", "ema={half_life: 2ba}"]

@@ -13,7 +13,9 @@ import torch
 from composer.core import Event
 from composer.loggers import Logger
 
-from train.architecture import (
+from train.config import load_config, to_yaml
+from train.keeping.checkpoints import ModelCard
+from train.model.architecture import (
     Architecture,
     ModelConfig,
     TextConfig,
@@ -21,12 +23,10 @@ from train.architecture import (
     VisionConfig,
     resolve_architecture,
 )
-from train.callbacks import ClampLogitScale
-from train.checkpoints import ModelCard
-from train.config import load_config, to_yaml
-from train.loss import LossConfig
-from train.model import ContrastiveModel, Normalisation, build_clip
-from train.optim import parameter_groups
+from train.model.contrastive import ContrastiveModel, Normalisation, build_clip
+from train.model.loss import LossConfig
+from train.model.optim import parameter_groups
+from train.watch.callbacks import ClampLogitScale
 
 TOKENIZER = TokenizerFacts("clip", "a" * 64, 8, 100, 99, 0)
 NORMALISATION = Normalisation((0.5,) * 3, (0.5,) * 3)

@@ -23,10 +23,10 @@ from tests.train.kit import (
     small_model,
     step,
 )
-from train.architecture import LockImage, LockText, ModelConfig, StartWeights
-from train.model import ContrastiveModel
-from train.optim import OptimizerConfig, build_optimizer
-from train.start import load_start, lock_towers
+from train.model.architecture import LockImage, LockText, ModelConfig, StartWeights
+from train.model.contrastive import ContrastiveModel
+from train.model.optim import OptimizerConfig, build_optimizer
+from train.model.start import load_start, lock_towers
 
 ALWAYS = {"logit_scale"}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from train.texts import caption_statistics
+from train.watch.texts import caption_statistics
 
 
 def test_lengths_full_rows_and_duplicates_are_counted() -> None:

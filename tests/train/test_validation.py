@@ -8,9 +8,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from train import validation
-from train.loss import LossConfig, Pairs, contrastive_loss
-from train.validation import loss_names, source_losses
+from train.heldout import validation
+from train.heldout.validation import loss_names, source_losses
+from train.model.loss import LossConfig, Pairs, contrastive_loss
 
 
 def test_each_source_is_contrasted_with_itself(monkeypatch: pytest.MonkeyPatch) -> None:

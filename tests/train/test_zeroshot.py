@@ -16,13 +16,9 @@ from engine.errors import UserError
 from engine.tokenizers import load_tokenizer
 from loaders.batches import CLIP_MEAN, CLIP_STD, ImageOptions
 from loaders.classes import ClassLoader, open_classes
-from train.architecture import ModelConfig, TextConfig, TokenizerFacts, VisionConfig, resolve_architecture
-from train.checkpoints import ModelCard
-from train.model import ContrastiveModel, Normalisation, build_clip
-from train.probes import open_probes
-from train.ranking import place
-from train.stopping import rounds
-from train.zeroshot import (
+from train.heldout.probes import open_probes
+from train.heldout.ranking import place
+from train.heldout.zeroshot import (
     ZeroShotConfig,
     accuracy,
     data_tokenizer,
@@ -30,6 +26,16 @@ from train.zeroshot import (
     format_table,
     open_task,
 )
+from train.keeping.checkpoints import ModelCard
+from train.model.architecture import (
+    ModelConfig,
+    TextConfig,
+    TokenizerFacts,
+    VisionConfig,
+    resolve_architecture,
+)
+from train.model.contrastive import ContrastiveModel, Normalisation, build_clip
+from train.stopping import rounds
 
 CLASSES = {"red_box": (200, 40, 40), "green_box": (40, 200, 40), "blue_box": (40, 40, 200)}
 SIDE = 32

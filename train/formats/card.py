@@ -9,8 +9,8 @@ from typing import Any
 
 import yaml
 
-from train.checkpoints import CONFIG, RESULTS, ModelCard
 from train.formats.model import Exported
+from train.keeping.checkpoints import CONFIG, RESULTS, ModelCard
 
 LOADING = {
     "open_clip": """    import open_clip

@@ -12,12 +12,12 @@ from safetensors.torch import load_file, save_file
 
 from engine.errors import UserError
 from loaders.batches import CLIP_MEAN, CLIP_STD
-from train.architecture import Architecture
-from train.checkpoints import ModelCard
 from train.formats.hf_names import from_hugging_face, to_hugging_face
 from train.formats.model import Exported, filled, new_folder, read_json
 from train.formats.tokenizer_files import read_tokenizer_facts, write_tokenizer
-from train.model import Normalisation
+from train.keeping.checkpoints import ModelCard
+from train.model.architecture import Architecture
+from train.model.contrastive import Normalisation
 
 WEIGHTS, CONFIG, PROCESSOR = "model.safetensors", "config.json", "preprocessor_config.json"
 BICUBIC = 3  # as PIL counts

@@ -13,10 +13,10 @@ from open_clip.model import CLIP
 from torch import Tensor
 
 from engine.errors import UserError
-from train import seals
-from train.architecture import Architecture
-from train.checkpoints import MODEL, ModelCard
-from train.model import build_clip
+from train.keeping import seals
+from train.keeping.checkpoints import MODEL, ModelCard
+from train.model.architecture import Architecture
+from train.model.contrastive import build_clip
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engine.errors import UserError
-from train.checkpoints import MODEL
 from train.formats.model import Exported, new_folder
+from train.keeping.checkpoints import MODEL
 
 IMAGE, TEXT = "image.onnx", "text.onnx"
 OPSET = 17

@@ -11,11 +11,11 @@ from safetensors.torch import load_file, save_file
 
 from engine.errors import UserError
 from loaders.batches import CLIP_MEAN, CLIP_STD
-from train.architecture import Architecture
-from train.checkpoints import ModelCard
 from train.formats.model import Exported, filled, new_folder, read_json
 from train.formats.tokenizer_files import read_tokenizer_facts, write_tokenizer
-from train.model import Normalisation
+from train.keeping.checkpoints import ModelCard
+from train.model.architecture import Architecture
+from train.model.contrastive import Normalisation
 
 CONFIG, WEIGHTS = "open_clip_config.json", "open_clip_model.safetensors"
 DEFAULT_CONTEXT, DEFAULT_VOCAB = 77, 49_408

@@ -12,7 +12,7 @@ from engine.errors import UserError
 from engine.tokenizers import Tokenizer, load_tokenizer
 from engine.tokenizers.clip import SPECIALS, build_vocab, load_merges
 from engine.tokenizers.huggingface import FILES, SLOW_FILES, download
-from train.architecture import TokenizerFacts
+from train.model.architecture import TokenizerFacts
 
 # transformers' names of CLIP's start and end tokens.
 HF_SPECIALS = ("<|startoftext|>", "<|endoftext|>")

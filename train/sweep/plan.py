@@ -13,8 +13,8 @@ from engine.errors import UserError
 from engine.nearest import nearest
 from loaders.recipe.sources import read_yaml
 from loaders.recipe.strict import build
-from train.checkpoints import CONFIG, differences
 from train.config import TrainConfig, load_config, to_yaml
+from train.keeping.checkpoints import CONFIG, differences
 
 ROW_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+]*(-[A-Za-z0-9._+]+)*")
 # Each run has its own; the rest of a recipe is the rows' to set.

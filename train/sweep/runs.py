@@ -17,7 +17,7 @@ from typing import Any
 
 from engine.errors import UserError
 from engine.ui import duration
-from train.checkpoints import RESULTS
+from train.keeping.checkpoints import RESULTS
 from train.sweep.plan import PlannedRun, Sweep
 
 TRAIN = Path(__file__).resolve().parents[1] / "run.py"

@@ -13,9 +13,9 @@ import numpy as np
 
 from engine.errors import UserError
 from engine.nearest import nearest
+from train.heldout.validation import CONTRASTED
 from train.sweep.plan import Sweep, SweepConfig
 from train.sweep.runs import result_of
-from train.validation import CONTRASTED
 
 Results = Mapping[str, Mapping[int, Mapping[str, Any]]]
 """Row to seed to results.json."""

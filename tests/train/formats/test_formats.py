@@ -14,12 +14,12 @@ from transformers import AutoTokenizer, CLIPConfig, CLIPImageProcessor, CLIPMode
 from engine.errors import UserError
 from engine.tokenizers import load_tokenizer
 from tests.engine.t5_kit import write_t5
-from train.architecture import ModelConfig, TextConfig, VisionConfig, resolve_architecture
-from train.checkpoints import ModelCard
 from train.formats import hugging_face, onnx_towers, open_clip_folder
 from train.formats.model import Exported
 from train.formats.tokenizer_files import facts_of
-from train.model import Normalisation, build_clip, encode_text
+from train.keeping.checkpoints import ModelCard
+from train.model.architecture import ModelConfig, TextConfig, VisionConfig, resolve_architecture
+from train.model.contrastive import Normalisation, build_clip, encode_text
 
 TEXTS = ["a dog on a beach", "Two CATS, one sofa & 3 books!", "x" * 400]
 NORMALISATION = Normalisation((0.48, 0.45, 0.40), (0.26, 0.27, 0.28))

@@ -14,7 +14,7 @@ from torch import nn
 
 from engine.errors import UserError
 from loaders.recipe.times import RunLength
-from train.sharded import stays_whole
+from train.model.sharded import stays_whole
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,10 @@ import yaml
 from torch import Tensor
 
 from engine.errors import UserError
-from train.architecture import Architecture, TokenizerFacts
-from train.average import AverageWeights
-from train.model import ContrastiveModel, Normalisation, build_clip
-from train.seals import LATEST, load_data
+from train.keeping.seals import LATEST, load_data
+from train.model.architecture import Architecture, TokenizerFacts
+from train.model.average import AverageWeights
+from train.model.contrastive import ContrastiveModel, Normalisation, build_clip
 
 CONFIG = "config.yaml"
 MODEL = "model.json"

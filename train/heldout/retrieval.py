@@ -16,10 +16,10 @@ from composer.utils import dist
 
 from engine.native import commit_file
 from loaders import retrieval as data
-from train.model import ContrastiveModel, encode_text, evaluating
-from train.ranking import recall_table
+from train.heldout.ranking import recall_table
+from train.heldout.validation import loss_names, source_losses
+from train.model.contrastive import ContrastiveModel, encode_text, evaluating
 from train.stopping import Pace, at_once, rounds
-from train.validation import loss_names, source_losses
 
 # Texts encoded at a time: an image may have any number of captions.
 TEXT_CHUNK = 512
@@ -47,8 +47,8 @@ def evaluate_retrieval(
         pace: how batches are walked.
 
     Returns:
-        Fractions by name (`train.ranking.recall_table`), the sizes `images` and `texts`, and `loss/SOURCE` of
-        every source of the set (`train.validation`).
+        Fractions by name (`train.heldout.ranking.recall_table`), the sizes `images` and `texts`, and
+        `loss/SOURCE` of every source of the set (`train.heldout.validation`).
     """
     share = dataclasses.replace(config, rank=dist.get_global_rank(), ranks=dist.get_world_size(), sources=())
     loader = data.build_retrieval_loader(share)

@@ -14,7 +14,7 @@ from composer.loggers import Logger
 from torch import Tensor, nn
 
 from train.guard import StepGuard
-from train.sharded import full, like, local
+from train.model.sharded import full, like, local
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,14 @@ from contextlib import contextmanager, nullcontext
 
 from composer.utils import get_device
 
-from train.average import AverageWeights
-from train.checkpoints import ModelCard
-from train.compiled import compile_blocks, eager, require_compiler
 from train.config import TrainConfig
-from train.model import ContrastiveModel, build_clip
-from train.precision import resolve_precision, warn_of_fp16
-from train.sharded import gathered, shard
-from train.start import load_start, lock_towers
+from train.keeping.checkpoints import ModelCard
+from train.model.average import AverageWeights
+from train.model.compiled import compile_blocks, eager, require_compiler
+from train.model.contrastive import ContrastiveModel, build_clip
+from train.model.precision import resolve_precision, warn_of_fp16
+from train.model.sharded import gathered, shard
+from train.model.start import load_start, lock_towers
 
 
 def check_machine(config: TrainConfig) -> str:

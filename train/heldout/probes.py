@@ -15,12 +15,12 @@ from composer.utils import create_interval_scheduler, dist
 from loaders.batches import ImageOptions
 from loaders.classes import ClassLoader
 from loaders.retrieval import RetrievalConfig
-from train import retrieval, zeroshot
-from train.checkpoints import ModelCard
-from train.clock import Clock
-from train.model import ContrastiveModel
+from train.heldout import retrieval, zeroshot
+from train.keeping.checkpoints import ModelCard
+from train.model.contrastive import ContrastiveModel
 from train.stopping import Pace, StopNotice, StoppedError, at_once
 from train.together import attempt, fail_alike
+from train.watch.clock import Clock
 
 ZEROSHOT = "zeroshot/"
 
@@ -33,7 +33,7 @@ class Probes:
         image: what the model takes, for zero-shot sets.
         retrieval: or None.
         zeroshot: by the name that the recipe gives.
-        weights: the model has inside the weights that are to be measured (train.building.evaluated).
+        weights: the model has inside the weights that are to be measured (train.model.building.evaluated).
     """
 
     model: ContrastiveModel

@@ -12,11 +12,11 @@ from composer.core import State
 from composer.loggers import Logger, LoggerDestination
 from composer.utils import dist
 
-from train.clock import Clock
 from train.config import TrainConfig
-from train.optim import Plan
-from train.precision import resolve_precision
-from train.work import Work
+from train.model.optim import Plan
+from train.model.precision import resolve_precision
+from train.watch.clock import Clock
+from train.watch.work import Work
 
 # Metric, how it is shown; one that was not logged since the last line is left out.
 SHOWN = (

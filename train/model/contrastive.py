@@ -18,10 +18,10 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from engine.errors import UserError
-from train.architecture import Architecture
-from train.cached import encode_twice
-from train.loss import LossConfig, Pairs, contrastive_loss
-from train.precision import precision_context
+from train.model.architecture import Architecture
+from train.model.cached import encode_twice
+from train.model.loss import LossConfig, Pairs, contrastive_loss
+from train.model.precision import precision_context
 
 
 def build_clip(architecture: Architecture, seed: int, device: str | None = None) -> CLIP:
@@ -162,7 +162,8 @@ class ContrastiveModel(ComposerModel):
             normalisation: of uint8 images.
             precision: of the forward pass.
             loss: by default InfoNCE.
-            microbatch: samples whose activations are held at a time (train.cached); None: the whole batch's.
+            microbatch: samples whose activations are held at a time (train.model.cached); None: all of the
+                batch's.
             channels_last: keep images, and what convolutions see of them, as [B, H, W, 3] in memory.
 
         Raises:

@@ -10,7 +10,7 @@ from composer.loggers import Logger
 from open_clip.model import CLIP
 from torch.nn.parallel import DistributedDataParallel
 
-from train.model import ContrastiveModel
+from train.model.contrastive import ContrastiveModel
 
 # CLIP: "clipped to prevent scaling the logits by more than 100" (Radford et al. 2021, section 2.5).
 MAX_LOGIT_SCALE = math.log(100.0)

@@ -9,9 +9,9 @@ import yaml
 from composer.utils import dist
 
 from engine.errors import UserError
-from train import checkpoints, seals
 from train.config import TrainConfig, to_yaml
-from train.remote import RemoteFolder, is_remote
+from train.keeping import checkpoints, seals
+from train.keeping.remote import RemoteFolder, is_remote
 from train.together import fail_alike, on_first
 
 

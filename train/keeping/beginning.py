@@ -14,9 +14,9 @@ from composer.utils import dist
 
 from engine.errors import UserError
 from engine.native import hash_file
-from train import seals
 from train.config import TrainConfig
-from train.remote import RemoteFolder, bring, bring_newest, is_remote
+from train.keeping import seals
+from train.keeping.remote import RemoteFolder, bring, bring_newest, is_remote
 from train.together import agree, attempt, fail_alike
 
 
@@ -35,7 +35,7 @@ def choose_beginning(config: TrainConfig, folder: Path | None) -> Beginning:
     other's signal files, and the run ends (docs/decisions/0079).
 
     Raises:
-        UserError: as `train.seals` and `train.remote`, or when not every rank sees the file.
+        UserError: as `train.keeping.seals` and `train.keeping.remote`, or when not every rank sees the file.
     """
     if config.autoresume and folder is not None:
         name = agree(lambda: _newest_here(config, folder))

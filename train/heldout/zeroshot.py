@@ -27,9 +27,9 @@ from engine.tokenizers import Tokenizer, load_tokenizer
 from loaders.batches import ImageOptions
 from loaders.classes import ClassBatch, ClassLoader, ClassSet, open_classes
 from loaders.columns import Ragged
-from train.architecture import TokenizerFacts
-from train.model import ContrastiveModel, encode_text, evaluating
-from train.ranking import place
+from train.heldout.ranking import place
+from train.model.architecture import TokenizerFacts
+from train.model.contrastive import ContrastiveModel, encode_text, evaluating
 from train.stopping import Pace, at_once, rounds
 
 KS = (1, 5, 10)

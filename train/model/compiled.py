@@ -1,7 +1,7 @@
 """torch.compile for the transformer blocks of both towers, in place: all around them stays as it is.
 
 All blocks of a tower share one compiled code, so it starts quickly. Patch dropout, gradient checkpointing,
-microbatches (train.cached), the hooks of DDP and FSDP, and the loss lie outside.
+microbatches (train.model.cached), the hooks of DDP and FSDP, and the loss lie outside.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from open_clip.model import CLIP
 from torch import nn
 
 from engine.errors import UserError
-from train.model import blocks_of
+from train.model.contrastive import blocks_of
 
 # Codes of one function that torch keeps, 8 by default: both towers' blocks are one function, and each wants
 # one code with gradients and one without, and again for another batch size.

@@ -8,11 +8,11 @@ from typing import Any
 
 import torch
 
-from train.architecture import Architecture
-from train.clock import Clock
-from train.flops import StepFlops, count_flops, peak_flops
-from train.model import ContrastiveModel, needed_tokens
+from train.model.architecture import Architecture
+from train.model.contrastive import ContrastiveModel, needed_tokens
 from train.stopping import StopNotice
+from train.watch.clock import Clock
+from train.watch.flops import StepFlops, count_flops, peak_flops
 
 
 @dataclass(frozen=True)

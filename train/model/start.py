@@ -10,9 +10,9 @@ from open_clip.model import CLIP
 from torch import Tensor
 
 from engine.errors import UserError
-from train import checkpoints, seals
-from train.architecture import ModelConfig, StartWeights, TokenizerFacts
-from train.model import blocks_of
+from train.keeping import checkpoints, seals
+from train.model.architecture import ModelConfig, StartWeights, TokenizerFacts
+from train.model.contrastive import blocks_of
 
 # Facts that OpenAI's files keep among the tensors.
 NOT_WEIGHTS = {"input_resolution", "context_length", "vocab_size"}

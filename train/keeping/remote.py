@@ -20,7 +20,7 @@ from typing import Any
 from composer.utils import maybe_create_object_store_from_uri, parse_uri
 
 from engine.errors import UserError
-from train import seals
+from train.keeping import seals
 from train.together import agree, attempt, fail_alike
 
 UPLOADING = ".uploading"

@@ -9,8 +9,8 @@ from typing import Any
 
 import yaml
 
-from train.checkpoints import flat
-from train.report_data import RunData
+from train.keeping.checkpoints import flat
+from train.watch.report_data import RunData
 
 PERCENT = "percent"
 DROPPED = "steps/dropped"

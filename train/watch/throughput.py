@@ -12,9 +12,9 @@ from composer.utils import dist
 
 from loaders.counters import ReadCounts
 from loaders.loader import CaptionLoader
-from train.clock import Clock
-from train.optim import Plan
-from train.work import Work
+from train.model.optim import Plan
+from train.watch.clock import Clock
+from train.watch.work import Work
 
 STAGES = ("fetch", "gather", "captions", "decode")
 
@@ -25,9 +25,9 @@ class Throughput(Callback):
     Over the steps since the last log, the time in which held-out data is looked at left out:
         throughput/samples_per_sec: images a second; throughput/data_wait_fraction: share of the time in which
         the training step waited for data, mean of the ranks; throughput/model_flops_per_sec: useful
-        operations of all ranks (train.flops); throughput/mfu: these over what the devices could do, where
-        that is known; captions/SOURCE: share of the captions drawn; streams/NAME: share of the samples of a
-        mix's stream;
+        operations of all ranks (train.watch.flops); throughput/mfu: these over what the devices could do,
+        where that is known; captions/SOURCE: share of the captions drawn; streams/NAME: share of the samples
+        of a mix's stream;
         data/STAGE_ms: milliseconds for a rank's batch in a stage (fetch: waiting for shards, verifying,
         mapping; gather: views of samples; captions: choosing; decode: decoding, cropping, resizing). Stages
         run ahead of the training step: they cost it nothing as long as it does not wait.

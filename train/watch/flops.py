@@ -22,8 +22,8 @@ from open_clip.model import CLIP
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from train.architecture import Architecture
-from train.model import build_clip, run_text, text_length
+from train.model.architecture import Architecture
+from train.model.contrastive import build_clip, run_text, text_length
 
 # Words of a GPU's name -> Composer's name for it. H200 and H100 with HBM3 are SXM cards.
 DEVICES = (

@@ -1,0 +1,1 @@
+"""Held-out data: probes during training, retrieval, classification by texts."""

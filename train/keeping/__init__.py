@@ -1,0 +1,1 @@
+"""What stays of a run: its folder, checkpoints, seals, a copy in a store."""
