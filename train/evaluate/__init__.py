@@ -1,0 +1,1 @@
+"""The papers' tables: any CLIP model on held-out sets as users have them, beside the published figures."""
