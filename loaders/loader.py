@@ -279,15 +279,23 @@ def build_loader(config: DataConfig) -> CaptionLoader:
 def _policies(config: DataConfig, dataset: CaptionDataset) -> list[BoundPolicy]:
     """Bind the policy of each stream, in their order."""
     run = RunLength(dataset.global_batch, dataset.steps_per_epoch, config.max_duration)
-    shared = config.policy, "data.policy"
-    own = [
-        shared if stream.policy is None else (stream.policy, f"data.streams.{name}.policy")
-        for name, stream in config.streams.items()
-    ]
+    if not config.streams:
+        (info,) = dataset.infos
+        return [config.policy.bind(info.sources, info.has_scores, "data.policy", run)]
     return [
-        policy.bind(info.sources, info.has_scores, setting, run)
-        for (policy, setting), info in zip(own or [shared], dataset.infos, strict=True)
+        _bind_stream(config, name, info, run)
+        for name, info in zip(config.streams, dataset.infos, strict=True)
     ]
+
+
+def _bind_stream(config: DataConfig, name: str, info: DatasetInfo, run: RunLength) -> BoundPolicy:
+    own = config.streams[name].policy
+    if own is not None:
+        return own.bind(info.sources, info.has_scores, f"data.streams.{name}.policy", run)
+    try:
+        return config.policy.bind(info.sources, info.has_scores, "data.policy", run)
+    except UserError as error:  # the policy of all does not fit this one
+        raise UserError(f"stream {name}: {error}") from error
 
 
 def check_tokenizer(folder: str, info: DatasetInfo, fingerprint: str | None, name: str | None) -> None:

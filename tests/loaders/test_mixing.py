@@ -228,7 +228,7 @@ def test_streams_of_other_tokenizers_are_refused(
         ({"num_canonical_nodes": 30}, "num_canonical_nodes: 30 given; expected 1 to 21"),
         (
             {"policy": CaptionPolicy({"vecpa": 1})},
-            r"data.policy.weights.vecpa: unknown source.*did you mean vecap",
+            r"stream vecap: data.policy.weights.vecpa: unknown source.*did you mean vecap",
         ),
         ({"policy": CaptionPolicy(within="hcs")}, "data.policy.within: hcs needs CLIP scores"),
     ],

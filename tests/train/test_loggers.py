@@ -92,12 +92,32 @@ def logged_in_wandb(folder: Path) -> dict[str, dict[int, float]]:
     return found
 
 
+def logged_in_mlflow(folder: Path) -> dict[str, dict[int, float]]:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"file:{folder / 'mlruns'}")
+    (run_id,) = {
+        run.info.run_id for run in client.search_runs([e.experiment_id for e in client.search_experiments()])
+    }
+    assert client.get_run(run_id).info.status == "FINISHED"
+    names = client.get_run(run_id).data.metrics
+    return {
+        name.replace("_at_", "@"): {m.step: m.value for m in client.get_metric_history(run_id, name)}
+        for name in names
+    }
+
+
 @pytest.mark.slow
-def test_every_metric_arrives_everywhere_and_a_resumed_run_goes_on(place: Path) -> None:
-    """Two ranks, a stop, a resume: TensorBoard and W&B (offline) have what log.jsonl has."""
+def test_every_metric_arrives_everywhere_and_a_resumed_run_goes_on(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two ranks, a stop, a resume: TensorBoard, W&B (offline) and MLflow have what log.jsonl has."""
     pytest.importorskip("wandb")
+    pytest.importorskip("mlflow")
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
     folder = place / "runs" / "logged"
-    loggers = "loggers={tensorboard: {}, wandb: {init_kwargs: {mode: offline}}}"
+    mlflow = f"mlflow: {{tracking_uri: 'file:{folder / 'mlruns'}'}}"
+    loggers = f"loggers={{tensorboard: {{}}, wandb: {{init_kwargs: {{mode: offline}}}}, {mlflow}}}"
     both = ("logged", loggers, "eval_interval=2ba", "autoresume=true")
     run(command(place, *both, "max_duration=4ba", launcher=COMPOSER))
     half = logged_in_json(folder)
@@ -107,7 +127,7 @@ def test_every_metric_arrives_everywhere_and_a_resumed_run_goes_on(place: Path) 
     assert set(half["metrics/retrieval/loss/vecap"]) == {2, 4}
     assert set(expected["metrics/retrieval/loss/vecap"]) == {2, 4, 6, 8}
     assert set(expected["loss/train/total"]) == set(range(8))
-    for found in (logged_in_tensorboard(folder), logged_in_wandb(folder)):
+    for found in (logged_in_tensorboard(folder), logged_in_wandb(folder), logged_in_mlflow(folder)):
         for name, values in expected.items():
             got = found[name]
             assert got.keys() <= values.keys(), name

@@ -160,8 +160,9 @@ def test_in_a_probe_and_in_the_last_evaluation(
     assert "zeroshot" not in (folder / "log.jsonl").read_text()
     assert (folder / "report.html").exists()
 
-    again = command(place, *settings(first, name), launcher=launcher)
-    code, line = stopped_at(gate, again, content, passes=1)
+    # What was broken off is made up; then come steps 6, 9, 12 and 15, and the end.
+    again = command(place, *settings(first, name, "eval_interval=3ba"), launcher=launcher)
+    code, line = stopped_at(gate, again, content, passes=6)
     if launcher == ONE:
         assert code == 143
         assert line == (
@@ -169,6 +170,8 @@ def test_in_a_probe_and_in_the_last_evaluation(
         )
     assert last_step(folder) == 16
     assert not (folder / "results.json").exists()
+    logged = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in logged if "probes/seconds" in line] == [3, 6, 9, 12, 15]
 
     first.unlink()
     shutil.copy(first.with_name("1.png"), first)

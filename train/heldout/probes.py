@@ -125,18 +125,31 @@ class ProbeCallback(Callback):
             interval, include_end_of_training=False, checkpoint_events=False
         )
         self._probes, self._last_step, self._clock, self._notice = probes, last_step, clock, notice
+        self._broken_off = False
+
+    def state_dict(self) -> dict[str, Any]:
+        """Whether the checkpoint's step still has to be looked at."""
+        return {"broken_off": self._broken_off}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take it over."""
+        self._broken_off = bool(state.get("broken_off", False))
 
     def run_event(self, event: Event, state: State, logger: Logger) -> None:
-        """Measure when due."""
-        if event not in (Event.BATCH_END, Event.EPOCH_END) or not self._due(state, event):
+        """Measure when due, and where a resumed run begins what a stop broke off there."""
+        made_up = event == Event.FIT_START and self._broken_off
+        due = event in (Event.BATCH_END, Event.EPOCH_END) and self._due(state, event)
+        if not (made_up or due) or self._notice.agreed or int(state.timestamp.batch) >= self._last_step:
             return
-        if self._notice.agreed or int(state.timestamp.batch) >= self._last_step:
-            return
+        self._broken_off = True
         with self._clock.paused():
             try:
                 table = self._probes.measure(self._notice.between)
             except StoppedError:
+                if made_up:
+                    raise  # the checkpoint that the run began from says it already
                 return  # the checkpoint event that follows saves, and ends the run
+        self._broken_off = False
         logger.log_metrics({**metric_names(table), "probes/seconds": self._clock.last_pause_s})
 
 

@@ -38,6 +38,7 @@ RUN_FILES = (
     "model.json",
     "report.html",
     "run_id",
+    "mlflow_run_id",
     "tensorboard",
     "wandb",
 )

@@ -9,7 +9,8 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -34,7 +35,40 @@ class WandB(composer_loggers.WandBLogger):
 
 
 class MLFlow(composer_loggers.MLFlowLogger):
-    """Composer's, with names that MLflow takes: it refuses all metrics of a step for one `@` among them."""
+    """Composer's, with names that MLflow takes (it refuses all metrics of a step for one `@` among them), and
+    one run for all processes of a run."""
+
+    def __init__(self, run_file: Path | None = None, **options: Any) -> None:
+        """Take the file that MLflow's id of the run stands in, and Composer's options."""
+        super().__init__(**options)
+        self._run_file = run_file
+        self._goes_on = False
+
+    def _start_mlflow_run(self, state: State) -> None:
+        known = self._known_run()
+        self._goes_on = known is not None
+        with _environment(MLFLOW_RUN_ID, known):
+            super()._start_mlflow_run(state)  # type: ignore[no-untyped-call]
+        if self._run_file is not None and known is None:
+            self._run_file.write_text(f"{self._run_id}\n", encoding="utf-8")
+
+    def _known_run(self) -> str | None:
+        """The id of an earlier process's run, where the server still has it."""
+        from mlflow.exceptions import MlflowException
+
+        if self._run_file is None or not self._run_file.exists():
+            return None
+        known = self._run_file.read_text(encoding="utf-8").strip()
+        try:
+            self._mlflow_client.get_run(known)
+        except MlflowException:
+            return None
+        return known
+
+    def log_hyperparameters(self, hyperparameters: dict[str, Any]) -> None:
+        """Once a run: MLflow drops what was logged together with a parameter that changed."""
+        if not self._goes_on:
+            super().log_hyperparameters(hyperparameters)
 
     def rename(self, key: str) -> str:
         """`r@1` becomes `r_at_1`, whatever else it refuses an underscore."""
@@ -49,7 +83,8 @@ OPTIONAL: Mapping[str, tuple[type[LoggerDestination], str]] = {
     "mlflow": (MLFlow, "mlflow"),
 }
 
-RUN_ID = "run_id"
+RUN_ID, MLFLOW_RUN = "run_id", "mlflow_run_id"
+MLFLOW_RUN_ID = "MLFLOW_RUN_ID"  # of the environment: the run to go on with
 
 
 class JsonLinesLogger(LoggerDestination):
@@ -102,6 +137,19 @@ class JsonLinesLogger(LoggerDestination):
             self.file = None
 
 
+@contextmanager
+def _environment(name: str, value: str | None) -> Iterator[None]:
+    """Set a variable meanwhile, unless the user has."""
+    if value is None or name in os.environ:
+        yield
+        return
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        del os.environ[name]
+
+
 def _is_torn(path: Path) -> bool:
     with path.open("rb") as file:
         if file.seek(0, os.SEEK_END) == 0:
@@ -118,7 +166,7 @@ def build_loggers(
     Args:
         options: of each, as the recipe gives them.
         folder: of the run; loggers write there unless told otherwise, and a run that goes on there is
-            one run to them: W&B's id stands in `run_id` (MLflow has a run for each process).
+            one run to them: W&B's id stands in `run_id`, MLflow's in `mlflow_run_id`.
 
     Raises:
         UserError: a package is missing, or the logger refuses its options.
@@ -145,7 +193,7 @@ def _placed(wanted: Mapping[str, Mapping[str, Any]], folder: Path) -> dict[str, 
         path.write_text(secrets.token_hex(8) + "\n", encoding="utf-8")
     own: dict[str, Mapping[str, Any]] = {
         "tensorboard": {"log_dir": str(folder / "tensorboard")},
-        "mlflow": {},
+        "mlflow": {"run_file": folder / MLFLOW_RUN},
     }
     if dist.get_global_rank() == 0:
         identity = {"id": path.read_text(encoding="utf-8").strip(), "resume": "allow", "dir": str(folder)}
