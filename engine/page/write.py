@@ -13,13 +13,13 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from engine.native import PrepareOptions, ThreadPool, commit_file, prepare_images
 from engine.page.model import PageCaption, PageSample
 
 _PAGE = Path(__file__).parent / "data" / "page"
-_THUMBNAIL = PrepareOptions(resize_shorter=160, quality=72)
+_BASE = _PAGE.with_name("base")
 _IMAGES_AT_ONCE = 64
 # Stretched to its shorter side, a banner of 50:1 would still be a large file.
 _LARGEST_THUMBNAIL = 60_000
@@ -47,13 +47,15 @@ def page_text(template: Path, title: str, data: Mapping[str, Any]) -> str:
     """One HTML file of a template and its data.
 
     Args:
-        template: without suffix; `.html`, `.css` and `.js` lie there. The script finds the data as JSON in
-            the element `data`.
+        template: without suffix; `.html`, `.css` and `.js` lie there. Style and script come after those that
+            all pages share; the script finds the data in `data`.
         title: stands where the template says @TITLE@.
         data: of JSON's kinds.
     """
-    style = template.with_suffix(".css").read_text(encoding="utf-8")
-    script = template.with_suffix(".js").read_text(encoding="utf-8")
+    style, script = (
+        "".join(part.with_suffix(kind).read_text(encoding="utf-8") for part in (_BASE, template))
+        for kind in (".css", ".js")
+    )
     policy = (
         f"default-src 'none'; img-src data:; style-src '{_hash(style)}'; script-src '{_hash(script)}';"
         " base-uri 'none'; form-action 'none'"
@@ -76,25 +78,46 @@ def _hash(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
+class Thumbnail(NamedTuple):
+    """A small picture as data URI; where it is empty, `state` says why."""
+
+    uri: str
+    state: str
+
+
+def thumbnails(images: Sequence[bytes | None], pool: ThreadPool, shorter: int = 160) -> list[Thumbnail]:
+    """Small pictures of image files, None where there is none.
+
+    Args:
+        images: files.
+        pool: whose threads to use.
+        shorter: pixels of the shorter side; smaller images stay as they are.
+    """
+    options = PrepareOptions(resize_shorter=shorter, quality=72)
+    made, _, _ = prepare_images([image or b"" for image in images], options, pool)
+    return [_thumbnail(file, image) for file, image in zip(images, made, strict=True)]
+
+
+def _thumbnail(file: bytes | None, image: bytes | None) -> Thumbnail:
+    if image is None:
+        return Thumbnail("", "no image" if file is None else "image cannot be decoded")
+    if len(image) > _LARGEST_THUMBNAIL:
+        return Thumbnail("", "no thumbnail")
+    kind = "png" if image.startswith(b"\x89PNG") else "webp" if image.startswith(b"RIFF") else "jpeg"
+    return Thumbnail(f"data:image/{kind};base64,{base64.b64encode(image).decode()}", "")
+
+
 def _sample_rows(samples: Iterable[PageSample], pool: ThreadPool) -> Iterable[dict[str, Any]]:
     left = iter(samples)
     while chunk := list(islice(left, _IMAGES_AT_ONCE)):
-        made, _, _ = prepare_images([sample.image or b"" for sample in chunk], _THUMBNAIL, pool)
-        for sample, image, thumbnail in zip(chunk, (s.image for s in chunk), made, strict=True):
+        for sample, small in zip(chunk, thumbnails([s.image for s in chunk], pool), strict=True):
             yield {
                 "key": sample.key,
                 "where": sample.where,
-                "image": _uri(thumbnail),
-                "state": "" if thumbnail else "no image" if image is None else "image cannot be decoded",
+                "image": small.uri,
+                "state": small.state,
                 "captions": [_caption(caption) for caption in sample.captions],
             }
-
-
-def _uri(image: bytes | None) -> str:
-    if image is None or len(image) > _LARGEST_THUMBNAIL:
-        return ""
-    kind = "png" if image.startswith(b"\x89PNG") else "webp" if image.startswith(b"RIFF") else "jpeg"
-    return f"data:image/{kind};base64,{base64.b64encode(image).decode()}"
 
 
 def _caption(caption: PageCaption) -> dict[str, Any]:

@@ -66,6 +66,12 @@ class Browser:
     def open(self, page: Path) -> None:
         self._call("POST", "/url", {"url": page.resolve().as_uri()})
 
+    def resize(self, width: int, height: int) -> None:
+        """A screen of this size in pixels, also one narrower than a window can be."""
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
+        wanted = {"cmd": "Emulation.setDeviceMetricsOverride", "params": size}
+        self._call("POST", "/goog/cdp/execute", wanted)
+
     def run(self, script: str) -> Any:
         """What the body of a function returns; unlike a page's own scripts it is not held by its policy."""
         return self._call("POST", "/execute/sync", {"script": script, "args": []})

@@ -1,20 +1,9 @@
-"use strict";
-// Everything that comes from the data reaches the page as text (textContent), never as markup.
 (() => {
-  const data = JSON.parse(document.getElementById("data").textContent);
   const byId = (id) => document.getElementById(id);
   const WORD = /[\p{L}\p{N}]+(?:['\u2019-][\p{L}\p{N}]+)*/gu;
-  const HIDDEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u115f\u1160\u180e\u200b\u200c\u200e\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0d\ufeff\uffa0\ufff0-\ufffb\u{e0000}-\u{e0fff}]/u;
   const PIECES = new RegExp(`(${HIDDEN.source})|(${WORD.source})`, "gu");
   const STOP = new Set(("a an the this that these those some of in on at by for with from to into over under and or but" +
     " is are was were be been has have it its his her their there as while up down off out near").split(" "));
-
-  function make(tag, name, text) {
-    const node = document.createElement(tag);
-    if (name) node.className = name;
-    if (text !== undefined) node.textContent = text;
-    return node;
-  }
 
   const words = (text) => text.match(WORD) || [];
   const stem = (word) => word.toLowerCase().replace(/['\u2019]s?$/, "").replace(/([^su])s$/, "$1");
@@ -57,7 +46,7 @@
       node.append(caption.text.slice(end, piece.index));
       end = piece.index + piece[0].length;
       if (piece[1]) {
-        node.append(make("mark", "hidden", "U+" + piece[0].codePointAt(0).toString(16).toUpperCase().padStart(4, "0")));
+        node.append(hiddenMark(piece[0]));
         continue;
       }
       const name = classOf(sample, kind(caption.source), piece[0]);
@@ -93,7 +82,7 @@
       image.alt = "";
       image.loading = "lazy";
       left.append(image);
-    } else left.append(make("div", "none", sample.state || "no thumbnail"));
+    } else left.append(make("div", "none", sample.state));
     const key = make("p", "key");
     key.append(...textOf(sample, { text: sample.key, source: "" }, found).childNodes);
     left.append(key, make("p", "where", sample.where));

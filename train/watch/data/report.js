@@ -1,18 +1,8 @@
-"use strict";
-// Draws what stands in #data. Text from there becomes text nodes only.
-const data = JSON.parse(document.getElementById("data").textContent);
+// Draws what stands in #data.
 const WIDTH = 560, HEIGHT = 230, LEFT = 52, RIGHT = 10, TOP = 8, BOTTOM = 24;
 const FEW = 25;  // points that are shown one by one, and not smoothed
 const SVG = "http://www.w3.org/2000/svg";
 const one = data.runs.length === 1;
-
-function make(name, classes, text, ...children) {
-  const element = document.createElement(name);
-  if (classes) element.className = classes;
-  if (text !== undefined && text !== null) element.textContent = text;
-  element.append(...children);
-  return element;
-}
 
 function draw(name, classes, attributes, text) {
   const element = document.createElementNS(SVG, name);
@@ -189,11 +179,6 @@ function card(run, number) {
 
 const KINDS = [["percent", "Accuracy and recall, %"], ["loss", "Held-out contrastive loss"], ["count", "Sizes"]];
 
-function grid(heads, rows) {
-  const head = make("tr", "", null, ...heads.map((text, i) => make("th", i ? "number" : "", text)));
-  return make("table", "", null, make("thead", "", null, head), make("tbody", "", null, ...rows));
-}
-
 function resultTable(kind, title) {
   const rows = data.table.filter((row) => row.kind === kind).map((row) => {
     const given = row.values.filter((value) => value !== null);
@@ -205,7 +190,7 @@ function resultTable(kind, title) {
     return make("tr", "", null, make("td", "", row.figure.replace(/^loss\//, "").replace(/^zeroshot\//, "zero-shot ").replaceAll("_", " ").replaceAll("/", ", ")), ...cells);
   });
   if (!rows.length) return null;
-  return make("div", "scroll", null, make("h3", "", title), grid(["", ...data.runs.map((run) => run.name)], rows));
+  return make("div", "scroll", null, make("h3", "", title), table(["", ...data.runs.map((run) => run.name)], rows, 1));
 }
 
 function fillResults() {
@@ -218,9 +203,8 @@ function fillBad() {
   const rows = data.runs.flatMap((run) => run.bad.map((line) =>
     make("tr", "", null, ...[run.name, line.step, line.rank, line.loss, line.gradient_norm, line.keys].map((text) => make("td", "", text ?? "")))));
   if (!rows.length) return;
-  const heads = ["run", "step", "rank", "loss", "gradient norm", "samples"].map((text) => make("th", "", text));
-  const table = make("table", "", null, make("thead", "", null, make("tr", "", null, ...heads)), make("tbody", "", null, ...rows));
-  document.getElementById("bad").append(make("h2", "", "Dropped steps"), make("div", "scroll", null, table));
+  const heads = ["run", "step", "rank", "loss", "gradient norm", "samples"];
+  document.getElementById("bad").append(make("h2", "", "Dropped steps"), make("div", "scroll", null, table(heads, rows)));
 }
 
 function fillSettings() {
@@ -228,8 +212,7 @@ function fillSettings() {
   place.append(make("h2", "", "Settings"));
   if (data.settings.length) {
     const rows = data.settings.map((row) => make("tr", "", null, ...row.map((text) => make("td", "", text))));
-    const heads = ["what differs", ...data.runs.map((run) => run.name)].map((text) => make("th", "", text));
-    place.append(make("div", "scroll", null, make("table", "", null, make("thead", "", null, make("tr", "", null, ...heads)), make("tbody", "", null, ...rows))));
+    place.append(make("div", "scroll", null, table(["what differs", ...data.runs.map((run) => run.name)], rows)));
   }
   for (const run of data.runs) {
     const details = make("details", "", null, make("summary", "", `${run.name}: config.yaml`), make("pre", "", run.config));
@@ -249,9 +232,4 @@ fillBad();
 fillSettings();
 document.getElementById("smooth").addEventListener("input", redraw);
 document.getElementById("axis").addEventListener("change", redraw);
-document.getElementById("scheme").addEventListener("click", () => {
-  const root = document.documentElement.style;
-  const dark = root.colorScheme ? root.colorScheme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
-  root.colorScheme = dark ? "light" : "dark";
-});
 redraw();

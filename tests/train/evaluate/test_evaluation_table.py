@@ -1,0 +1,72 @@
+"""The table: percent with two decimals for people, everything unrounded as JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+from engine.records import Reject
+from tests.train.evaluate.results_kit import Figure, class_result, retrieval_result
+from train.evaluate.table import as_json, as_markdown, as_text, facts, rows
+
+BIRDS = class_result([0, 0, 1], [0, 1, 1], ["wren", "a|b"])
+LEFT_OUT = dataclasses.replace(BIRDS, rejects=(Reject("k9", "image", "truncated", "ends early", "a.tar"),))
+PAPER = Figure("veclip_3m", "VeCLIP-B/16", "3M", 0.5, "VeCLIP, table 3")
+ABOUT = {"model": {"name": "tiny", "transform": {"size": 32, "mean": [0.5, 0.25]}}, "missing": {}, "id": None}
+
+
+def published(task: str, metric: str) -> Figure | None:
+    return PAPER if (task, metric) == ("birds", "single/top_1") else None
+
+
+def test_rows_have_figure_published_figure_and_difference() -> None:
+    top, recall = rows([LEFT_OUT], published)
+    assert (top.value, top.published, top.difference) == (2 / 3, PAPER, 2 / 3 - 0.5)
+    assert (recall.published, recall.difference, recall.source) == (None, None, "")
+    assert top.note == "3 of 50,000 images, 2 classes, 1 left out"
+    (row, _) = rows([retrieval_result(4, 2, 0)], published)
+    assert (row.published, row.note) == (None, "4 images, 8 texts")
+
+
+def test_a_terminal_has_numbers_under_each_other() -> None:
+    text = as_text(rows([BIRDS, retrieval_result(4, 2, 0)], published))
+    assert text.splitlines()[:4] == [
+        "%                                  ours  published  difference",
+        "Birds: 3 of 50,000 images, 2 classes",
+        "  single/top_1                    66.67      50.00      +16.67  VeCLIP-B/16, 3M (VeCLIP, table 3)",
+        "  single/mean_per_class_recall    66.67",
+    ]
+    assert "published" not in as_text(rows([BIRDS]))
+
+
+def test_markdown_keeps_its_cells() -> None:
+    odd = dataclasses.replace(BIRDS, task=dataclasses.replace(BIRDS.task, title="a|b\nc"))
+    lines = as_markdown(rows([odd], published), ABOUT).splitlines()
+    expected = (
+        "| a\\|b c | single/top_1 | 66.67 | 50.00 | +16.67 | VeCLIP-B/16, 3M (VeCLIP, table 3) |"
+        " 3 of 50,000 images, 2 classes |"
+    )
+    assert lines[2] == expected
+    assert "- model.transform.mean: 0.5, 0.25" in lines
+    assert not any("missing" in line or "id" in line for line in lines[4:])
+
+
+def test_json_has_everything_unrounded() -> None:
+    unknown = dataclasses.replace(BIRDS, metrics={"single/top_1": float("nan")})
+    results = [LEFT_OUT, dataclasses.replace(unknown, task=dataclasses.replace(BIRDS.task, name="own"))]
+    found = json.loads(as_json(rows(results, published), results, ABOUT))
+    first, second = found["tasks"]
+    assert (found["about"], first["metrics"]["single/top_1"]) == (ABOUT, 2 / 3)
+    figure = {"value": 0.5, "difference": 2 / 3 - 0.5}
+    named = {"model": "veclip_3m", "data": "3M", "source": "VeCLIP, table 3"}
+    assert first["published"] == {"single/top_1": {**figure, **named}}
+    assert (first["sizes"], first["protocol_images"]) == ({"images": 3, "classes": 2}, 50_000)
+    assert first["rejects"][0]["code"] == "truncated"
+    assert second["metrics"] == {"single/top_1": None}
+
+
+def test_facts_are_texts_by_dotted_name() -> None:
+    assert list(facts({"a": {"b": [1, 2]}, "c": None, "d": {}, "e": False})) == [
+        ("a.b", "1, 2"),
+        ("e", "False"),
+    ]
