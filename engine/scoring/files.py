@@ -58,7 +58,7 @@ def find_model(choice: ModelChoice) -> ModelFiles:
     if choice.pretrained is not None or "/" not in choice.model:
         return _architecture(choice)
     if choice.model.count("/") != 1 or choice.model.startswith((".", "/", "~")):
-        raise UserError(f"--model {choice.model}: no such folder")
+        raise UserError(f"model {choice.model}: no such folder")
     return _on_the_hub(choice)
 
 
@@ -78,26 +78,26 @@ def _in_folder(folder: Path, name: str, revision: str = "") -> ModelFiles:
     kind = next((kind for kind, config in kinds if config in found), None)
     if kind is None:
         raise UserError(
-            f"--model {folder}: holds neither {OPEN_CLIP_CONFIG} (open_clip) nor {HF_CONFIG} (Hugging Face)"
+            f"model {folder}: holds neither {OPEN_CLIP_CONFIG} (open_clip) nor {HF_CONFIG} (Hugging Face)"
         )
     if not any(name.endswith(WEIGHTS) for name in found):
-        raise UserError(f"--model {folder}: has no weights; expected a file *.safetensors, *.bin or *.pt")
+        raise UserError(f"model {folder}: has no weights; expected a file *.safetensors, *.bin or *.pt")
     return ModelFiles(kind, name, revision, folder)
 
 
 def _architecture(choice: ModelChoice) -> ModelFiles:
-    require("open_clip", f"--model {choice.model}")
+    require("open_clip", f"model {choice.model}")
     import open_clip
 
     known = open_clip.list_models()
     if choice.model not in known:
         raise UserError(
-            f"--model {choice.model}: no folder, and no model of open_clip{nearest(choice.model, known)}"
+            f"model {choice.model}: no folder, and no model of open_clip{nearest(choice.model, known)}"
         )
     tags = open_clip.list_pretrained_tags_by_model(choice.model)
     if choice.pretrained is None:
         raise UserError(
-            f"--model {choice.model}: needs --pretrained, a file with weights or one of {', '.join(tags)}"
+            f"model {choice.model}: needs --pretrained, a file with weights or one of {', '.join(tags)}"
         )
     file = Path(choice.pretrained).expanduser()
     if file.is_file():
@@ -121,7 +121,7 @@ def _tagged(model: str, tag: str) -> ModelFiles:
 
 
 def _on_the_hub(choice: ModelChoice) -> ModelFiles:
-    require("huggingface_hub", f"--model {choice.model}")
+    require("huggingface_hub", f"model {choice.model}")
     from huggingface_hub import snapshot_download
 
     wanted: Sequence[str] = [f"*{suffix}" for suffix in (*WEIGHTS, *_TEXT)]
@@ -129,7 +129,7 @@ def _on_the_hub(choice: ModelChoice) -> ModelFiles:
         folder = Path(snapshot_download(choice.model, revision=choice.revision, allow_patterns=list(wanted)))
     except Exception as error:  # hub, network and disk errors of many kinds
         raise UserError(
-            f"--model {choice.model}: no such folder, and it cannot be fetched from the Hub ({error})"
+            f"model {choice.model}: no such folder, and it cannot be fetched from the Hub ({error})"
         ) from error
     return _in_folder(folder, choice.model, revision=folder.name)
 

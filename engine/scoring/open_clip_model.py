@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from engine.errors import UserError
 from engine.scoring.files import OPEN_CLIP_CONFIG, ModelFiles, require, text_of
+from engine.scoring.options import ModelChoice
 from engine.scoring.scorer import Loaded
-from engine.scoring.tokens import ClipReader, OpenClipReader, TextReader
+from engine.scoring.tokens import ClipReader, OpenClipReader, TextReader, chosen_reader
 from engine.scoring.transform import ImageTransform
 
 if TYPE_CHECKING:
@@ -20,13 +21,13 @@ if TYPE_CHECKING:
 _FITS = {"shortest": "torchvision", "squash": "squash"}
 
 
-def load(files: ModelFiles, device: str) -> Loaded:
+def load(files: ModelFiles, choice: ModelChoice, device: str) -> Loaded:
     """Loads a model.
 
     Raises:
         UserError: open_clip is missing or cannot read it, or its transform is not known here.
     """
-    require("open_clip", f"--model {files.name}")
+    require("open_clip", f"model {files.name}")
     import open_clip
 
     name = f"local-dir:{files.folder}" if files.folder else files.name
@@ -36,9 +37,9 @@ def load(files: ModelFiles, device: str) -> Loaded:
             model = open_clip.create_model(
                 name, pretrained, precision="fp32", device=device, require_pretrained=True
             )
-            tokenizer = open_clip.get_tokenizer(name)
+            tokenizer = None if choice.tokenizer else open_clip.get_tokenizer(name)
     except Exception as error:  # missing and damaged files raise many kinds
-        raise UserError(f"--model {files.name}: open_clip cannot load it ({text_of(error)})") from error
+        raise UserError(f"model {files.name}: open_clip cannot load it ({text_of(error)})") from error
     model.eval()
 
     def text(ids: Tensor, mask: Tensor | None) -> Tensor:
@@ -46,7 +47,12 @@ def load(files: ModelFiles, device: str) -> Loaded:
         return features
 
     transform = transform_of(files.name, model.visual.preprocess_cfg)
-    return Loaded(model.encode_image, text, transform, _reader(files, tokenizer))
+    reader: TextReader
+    if choice.tokenizer:
+        reader = chosen_reader(choice.tokenizer, int(model.context_length), int(model.vocab_size))
+    else:
+        reader = _reader(files, tokenizer)
+    return Loaded(model.encode_image, text, transform, reader, model)
 
 
 def transform_of(name: str, config: Mapping[str, Any]) -> ImageTransform:
@@ -59,7 +65,7 @@ def transform_of(name: str, config: Mapping[str, Any]) -> ImageTransform:
     sides = {size} if isinstance(size, int) else set(size)
     if len(sides) != 1 or config["resize_mode"] not in _FITS:
         raise UserError(
-            f"--model {name}: its image transform has size {size} and resize_mode {config['resize_mode']}; "
+            f"model {name}: its image transform has size {size} and resize_mode {config['resize_mode']}; "
             f"known here are squares with {' or '.join(_FITS)}"
         )
     return ImageTransform(

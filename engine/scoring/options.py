@@ -12,6 +12,8 @@ from engine.sources import SourceOptions
 
 PRECISIONS = ("auto", "fp32", "bf16")
 DEVICES = ("auto", "cpu", "cuda")
+# By the name of its resize in `eval_batch`.
+TRANSFORMS = ("tensorflow",)
 
 
 @dataclass(frozen=True)
@@ -23,11 +25,15 @@ class ModelChoice:
             open_clip's with `pretrained`.
         pretrained: open_clip's tag of the weights, or a file with them.
         revision: of a name on the Hub.
+        tokenizer: instead of the model's own: `clip`, a folder or a name on the Hub.
+        transform: instead of the model's own: one of `TRANSFORMS`.
     """
 
     model: str
     pretrained: str | None = None
     revision: str | None = None
+    tokenizer: str | None = None
+    transform: str | None = None
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
-"""A CLIP model ready to score: pixels and tokens in, unit features out."""
+"""A CLIP model ready to use: pixels and tokens in, features out; those that a scorer gives have length 1."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -35,43 +35,33 @@ class Loaded:
         text: ids int64 `[M, context]` and mask or None to features `[M, D]`.
         transform: of its images.
         reader: of its texts.
+        model: the library's own.
     """
 
     image: Callable[[Tensor], Tensor]
     text: Callable[[Tensor, Tensor | None], Tensor]
     transform: ImageTransform
     reader: TextReader
+    model: Any
 
 
-class Scorer:
-    """A model on its device, with everything that says which one it is."""
+class Towers:
+    """A model on its device; features are as it gives them."""
 
-    def __init__(self, files: ModelFiles, compute: Compute, loaded: Loaded) -> None:
-        """Keeps them and makes the description."""
+    def __init__(self, loaded: Loaded, compute: Compute) -> None:
+        """Keeps them."""
         self.transform, self.reader = loaded.transform, loaded.reader
         self._compute, self._loaded = compute, loaded
-        deciding = {
-            "kind": files.kind,
-            "architecture": files.name if files.folder is None else "",
-            "files": files.hashes(),
-            "transform": loaded.transform.describe(),
-            "context": loaded.reader.context,
-            "precision": compute.precision,
-        }
-        self.id = fingerprint_of(deciding)[:16]
-        self.description: dict[str, Any] = {
-            "model": files.name, "revision": files.revision, "id": self.id, **deciding,
-        }  # fmt: skip
 
     def image_features(self, pixels: NDArray[np.float32]) -> Features:
-        """float32 `[N, D]` of length 1 each; NaN where the model gives no number."""
+        """float32 `[N, D]`; NaN where the model gives no number."""
         import torch
 
-        return self._unit(self._loaded.image, self._moved(torch.from_numpy(pixels)))
+        return self._features(self._loaded.image, self._moved(torch.from_numpy(pixels)))
 
     def text_features(self, tokens: Tokens) -> Features:
-        """float32 `[M, D]` of length 1 each; NaN where the model gives no number."""
-        return np.concatenate([self._unit(self._loaded.text, *part) for part in self._chunks(tokens)])
+        """float32 `[M, D]`; NaN where the model gives no number."""
+        return np.concatenate([self._features(self._loaded.text, *part) for part in self._chunks(tokens)])
 
     def _chunks(self, tokens: Tokens) -> Iterator[tuple[Tensor, Tensor | None]]:
         import torch
@@ -84,7 +74,7 @@ class Scorer:
     def _moved(self, tensor: Tensor) -> Tensor:
         return tensor.to(self._compute.device, non_blocking=True)
 
-    def _unit(self, encode: Callable[..., Tensor], *inputs: Tensor | None) -> Features:
+    def _features(self, encode: Callable[..., Tensor], *inputs: Tensor | None) -> Features:
         import torch
 
         compute = self._compute
@@ -92,10 +82,43 @@ class Scorer:
             torch.inference_mode(),
             torch.autocast(compute.device, dtype=torch.bfloat16, enabled=compute.precision == "bf16"),
         ):
-            raw = encode(*inputs).float()
+            given: Features = self._finished(encode(*inputs).float()).cpu().numpy()
+        return given
+
+    def _finished(self, raw: Tensor) -> Tensor:
+        return raw
+
+
+class Scorer(Towers):
+    """Features have length 1; says which model it is."""
+
+    def __init__(self, files: ModelFiles, compute: Compute, loaded: Loaded) -> None:
+        """Makes the description."""
+        super().__init__(loaded, compute)
+        deciding = what_decides(files, compute, loaded)
+        self.id = fingerprint_of(deciding)[:16]
+        self.description: dict[str, Any] = {
+            "model": files.name, "revision": files.revision, "id": self.id, **deciding,
+        }  # fmt: skip
+
+    def _finished(self, raw: Tensor) -> Tensor:
+        import torch
+
         # Without an epsilon: features of length 0 have no direction, so their score is no number.
-        unit: Features = (raw / torch.linalg.vector_norm(raw, dim=-1, keepdim=True)).cpu().numpy()
+        unit: Tensor = raw / torch.linalg.vector_norm(raw, dim=-1, keepdim=True)
         return unit
+
+
+def what_decides(files: ModelFiles, compute: Compute, loaded: Loaded) -> dict[str, Any]:
+    """Everything that a feature follows from, but for a tokenizer that is not among the files."""
+    return {
+        "kind": files.kind,
+        "architecture": files.name if files.folder is None else "",
+        "files": files.hashes(),
+        "transform": loaded.transform.describe(),
+        "context": loaded.reader.context,
+        "precision": compute.precision,
+    }
 
 
 def resolve_compute(device: str, precision: str, elsewhere: bool = False) -> Compute:
@@ -109,7 +132,7 @@ def resolve_compute(device: str, precision: str, elsewhere: bool = False) -> Com
     Raises:
         UserError: torch is missing, or a GPU was asked for and there is none.
     """
-    require("torch", "engine.score")
+    require("torch", "a model")
     import torch
 
     found = torch.cuda.is_available()
@@ -126,14 +149,35 @@ def open_scorer(choice: ModelChoice, compute: Compute) -> Scorer:
     Raises:
         UserError: it cannot be found or loaded, or has a transform that is not known here.
     """
-    import torch
+    return Scorer(*load_model(choice, compute))
 
+
+def load_model(choice: ModelChoice, compute: Compute) -> tuple[ModelFiles, Compute, Loaded]:
+    """A model of another library's, and what it is made of.
+
+    Raises:
+        UserError: as `open_scorer`.
+    """
     files = find_model(choice)
     if files.kind == "open_clip":
         from engine.scoring.open_clip_model import load
     else:
         from engine.scoring.huggingface_model import load
+    exactly()
+    return files, compute, with_transform(load(files, choice, compute.device), choice.transform)
+
+
+def with_transform(loaded: Loaded, fit: str | None) -> Loaded:
+    """The model with another resize than its own (one of `TRANSFORMS`); with its own for None."""
+    if fit is None:
+        return loaded
+    return replace(loaded, transform=replace(loaded.transform, fit=fit, shorter=0, filter="bilinear"))
+
+
+def exactly() -> None:
+    """Makes this thread compute the same on any number of cores, and a GPU in float32 where that is asked."""
+    import torch
+
     # One thread: sums of several come in another order, and workers keep the other cores busy.
     torch.set_num_threads(1)
     torch.backends.cudnn.allow_tf32 = False
-    return Scorer(files, compute, load(files, compute.device))

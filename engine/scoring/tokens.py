@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -9,9 +10,12 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.errors import UserError
 from engine.records import MAX_CAPTION_CHARS
-from engine.tokenizers.base import MAX_VOCAB_SIZE
+from engine.tokenizers import Tokenizer, load_tokenizer
+from engine.tokenizers.base import MAX_VOCAB_SIZE, fingerprint_of
 from engine.tokenizers.clip import ClipTokenizer
+from engine.tokenizers.huggingface import DEFINING
 
 
 @dataclass(frozen=True)
@@ -27,9 +31,13 @@ class Tokens:
 
 
 class TextReader(Protocol):
-    """Makes tokens of texts; `context` is the most that the model reads of one."""
+    """Makes tokens of texts; `context` is the most that the model reads of one.
+
+    `fingerprint` is of the ids that texts get; where only the model's files say that, they have it.
+    """
 
     context: int
+    fingerprint: str
 
     def __call__(self, texts: Sequence[str]) -> Tokens:
         """The tokens of at least one text."""
@@ -43,6 +51,7 @@ class ClipReader:
         self.context = context
         # A character is at most four tokens, so nothing is cut before it was counted.
         self._tokenizer = ClipTokenizer(min(4 * MAX_CAPTION_CHARS + 2, MAX_VOCAB_SIZE - 1))
+        self.fingerprint = self._tokenizer.fingerprint
 
     def __call__(self, texts: Sequence[str]) -> Tokens:
         """See `TextReader`."""
@@ -55,6 +64,42 @@ class ClipReader:
         return Tokens(ids, lengths.astype(np.int64))
 
 
+class TokenizerReader:
+    """A tokenizer of ours; `lengths` are of texts that are cut already."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        """Keeps it."""
+        self.tokenizer = tokenizer
+        self.context, self.fingerprint = tokenizer.context_length, tokenizer.fingerprint
+
+    def __call__(self, texts: Sequence[str]) -> Tokens:
+        """See `TextReader`."""
+        flat, lengths = self.tokenizer.encode_batch(texts)
+        ids = np.full((len(texts), self.context), self.tokenizer.pad_id, np.int64)
+        ids[np.arange(self.context) < lengths[:, None]] = flat
+        return Tokens(ids, lengths.astype(np.int64))
+
+
+def chosen_reader(spec: str, context: int, vocabulary: int) -> TokenizerReader:
+    """A tokenizer that the user names for a model.
+
+    Args:
+        spec: `clip`, a folder or a name on the Hub.
+        context: tokens that the model reads of a text.
+        vocabulary: how many ids it knows.
+
+    Raises:
+        UserError: not found, or the model does not know all of its ids.
+    """
+    tokenizer = load_tokenizer(spec, context)
+    if tokenizer.vocab_size > vocabulary:
+        raise UserError(
+            f"--tokenizer {spec}: has {tokenizer.vocab_size:,} ids, the model knows {vocabulary:,}; "
+            "give its own"
+        )
+    return TokenizerReader(tokenizer)
+
+
 class OpenClipReader:
     """Any other tokenizer of open_clip: its ids are taken as they are."""
 
@@ -62,6 +107,7 @@ class OpenClipReader:
         """Keeps a `SimpleTokenizer` or an `HFTokenizer`."""
         self.context = int(tokenizer.context_length)
         self._tokenizer = tokenizer
+        self.fingerprint = _fingerprint(getattr(tokenizer, "tokenizer", None))
 
     def __call__(self, texts: Sequence[str]) -> Tokens:
         """See `TextReader`."""
@@ -83,6 +129,7 @@ class HuggingFaceReader:
         self.context = context
         self._tokenizer = tokenizer
         self._masked = masked and "attention_mask" in tokenizer.model_input_names
+        self.fingerprint = _fingerprint(tokenizer)
 
     def __call__(self, texts: Sequence[str]) -> Tokens:
         """See `TextReader`."""
@@ -94,3 +141,10 @@ class HuggingFaceReader:
         mask = cut["attention_mask"].astype(np.int64) if self._masked else None
         lengths = np.array([len(ids) for ids in whole], np.int64)
         return Tokens(cut["input_ids"].astype(np.int64), lengths, mask)
+
+
+def _fingerprint(tokenizer: Any) -> str:
+    """Of a tokenizer of transformers; empty where it is not one of the fast kind."""
+    rust = getattr(tokenizer, "backend_tokenizer", None)
+    definition = {} if rust is None else json.loads(rust.to_str())
+    return fingerprint_of({part: definition.get(part) for part in DEFINING}) if definition else ""

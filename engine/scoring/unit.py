@@ -42,9 +42,7 @@ def score_unit(job: Job, task: Task) -> Iterator[Counts]:
     with worker_lock(job.out):
         scorer = open_scorer(job.model, job.compute)
         if scorer.id != job.scorer:
-            raise UserError(
-                f"--model {job.model.model}: is {scorer.id} here, the run began with {job.scorer}"
-            )
+            raise UserError(f"model {job.model.model}: is {scorer.id} here, the run began with {job.scorer}")
         state = State(job.out)
         with (
             RejectWriter(state.rejects_path(task)) as rejects,

@@ -15,7 +15,7 @@ from loaders.batches import CLIP_MEAN, CLIP_STD
 from train.formats.hf_names import from_hugging_face, to_hugging_face
 from train.formats.model import Exported, filled, new_folder, read_json
 from train.formats.tokenizer_files import read_tokenizer_facts, write_tokenizer
-from train.keeping.checkpoints import ModelCard
+from train.keeping.checkpoints import MODEL, ModelCard
 from train.model.architecture import Architecture
 from train.model.contrastive import Normalisation
 
@@ -46,6 +46,7 @@ def write(model: Exported, out: Path, tokenizer: str | None = None) -> None:
     save_file({name: value.contiguous() for name, value in weights.items()}, out / WEIGHTS, {"format": "pt"})
     _write_json(out / CONFIG, _config(model.card, float(weights["logit_scale"])))
     _write_json(out / PROCESSOR, _processor(model.card))
+    model.card.save(out / MODEL)  # by which train.evaluate knows the model, text for text
 
 
 def _refuse_what_it_lacks(a: Architecture) -> None:

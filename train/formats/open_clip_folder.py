@@ -13,7 +13,7 @@ from engine.errors import UserError
 from loaders.batches import CLIP_MEAN, CLIP_STD
 from train.formats.model import Exported, filled, new_folder, read_json
 from train.formats.tokenizer_files import read_tokenizer_facts, write_tokenizer
-from train.keeping.checkpoints import ModelCard
+from train.keeping.checkpoints import MODEL, ModelCard
 from train.model.architecture import Architecture
 from train.model.contrastive import Normalisation
 
@@ -41,6 +41,7 @@ def write(model: Exported, out: Path, tokenizer: str | None = None) -> None:
     (out / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     weights = {name: value.contiguous() for name, value in model.clip.state_dict().items()}
     save_file(weights, out / WEIGHTS, {"format": "pt"})
+    model.card.save(out / MODEL)  # by which train.evaluate knows the model, text for text
 
 
 def _model(card: ModelCard) -> dict[str, Any]:

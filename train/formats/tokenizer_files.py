@@ -89,7 +89,7 @@ def read_tokenizer_facts(folder: Path, text: Mapping[str, Any], spec: str | None
                 f"{folder}: no tokenizer's files; say which one the model reads: --tokenizer clip, a folder, "
                 "or a name (Apple's VeCLIP models: t5-base)"
             )
-        spec = "clip" if _is_clip(folder) else str(folder)
+        spec = "clip" if is_clip(folder) else str(folder)
     found = load_tokenizer(spec, int(text["context_length"]))
     if found.vocab_size > text["vocab_size"]:
         raise UserError(
@@ -111,7 +111,7 @@ def facts_of(tokenizer: Tokenizer) -> TokenizerFacts:
     )
 
 
-def _is_clip(folder: Path) -> bool:
+def is_clip(folder: Path) -> bool:
     """Whether the files are those of CLIP's own vocabulary, which our `clip` reads as open_clip does."""
     path = folder / "vocab.json"
     if not path.exists():

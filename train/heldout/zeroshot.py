@@ -173,18 +173,22 @@ def tokenise(texts: Sequence[str], tokenizer: Tokenizer) -> NDArray[np.uint16]:
     return padded
 
 
-def data_tokenizer(facts: TokenizerFacts) -> Tokenizer:
+def data_tokenizer(facts: TokenizerFacts, where: str | None = None) -> Tokenizer:
     """Load the tokenizer that the training data was made with.
+
+    Args:
+        facts: which it is.
+        where: a folder or name other than the one it had then.
 
     Raises:
         UserError: it cannot be had, or what has its name today gives other ids.
     """
-    tokenizer = load_tokenizer(facts.name, facts.context_length)
+    name = where or facts.name
+    tokenizer = load_tokenizer(name, facts.context_length)
     if tokenizer.fingerprint != facts.fingerprint:
         raise UserError(
-            f"tokenizer {facts.name}: it is {tokenizer.fingerprint[:12]} here, but the training data has "
-            f"{facts.fingerprint[:12]}; give back the one that the data was sharded with, or leave out "
-            "zeroshot"
+            f"tokenizer {name}: it is {tokenizer.fingerprint[:12]} here, but the training data has "
+            f"{facts.fingerprint[:12]}; give back the one that the data was sharded with"
         )
     return tokenizer
 

@@ -86,15 +86,21 @@ def _can_cut(model: CLIP) -> bool:
 
 def run_text(model: CLIP, text: Tensor) -> Tensor:
     """Unit text features [B, D] of texts [B, L] that are cut already."""
+    return _unit(text_features(model, text))
+
+
+def text_features(model: CLIP, text: Tensor) -> Tensor:
+    """As `run_text`, of any length: as the tower gives them."""
     if not _can_cut(model):
-        return _unit(model.encode_text(text))
+        whole: Tensor = model.encode_text(text)
+        return whole
     length = text.shape[1]
     dtype = model.transformer.get_cast_dtype()
     x = model.token_embedding(text).to(dtype) + model.positional_embedding[:length].to(dtype)
     # Contiguous, so that compiled code for any length is that for the whole context as well.
     x = model.transformer(x, attn_mask=model.attn_mask[:length, :length].contiguous())
     x = text_global_pool(model.ln_final(x), text, model.text_pool_type, eos_token_id=model.text_eos_id)
-    return _unit(_project(model, x))
+    return _project(model, x)
 
 
 def blocks_of(tower: nn.Module, name: str) -> nn.ModuleList:
