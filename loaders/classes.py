@@ -60,7 +60,7 @@ def open_classes(path: str | Path, labels: Sequence[str] = ()) -> ClassSet:
     rows = _read_table(where) if where.suffix in TABLES and where.is_file() else _read_folders(where)
     if not rows:
         raise UserError(f"{where}: no images; expected CLASS/IMAGE with {', '.join(sorted(SUFFIXES))}")
-    ordered = tuple(labels) or _sorted({label for _, label in rows})
+    ordered = tuple(labels) or sort_labels({label for _, label in rows})
     number = {label: at for at, label in enumerate(ordered)}
     for file, label in rows:
         if label not in number:
@@ -69,7 +69,7 @@ def open_classes(path: str | Path, labels: Sequence[str] = ()) -> ClassSet:
     return ClassSet(tuple(file for file, _ in rows), found, ordered)
 
 
-def _sorted(labels: set[str]) -> tuple[str, ...]:
+def sort_labels(labels: set[str]) -> tuple[str, ...]:
     """By name; labels that are all numbers by number, as ImageNetV2's folders 0 ... 999."""
     numbers = all(label.isdecimal() for label in labels)
     return tuple(sorted(labels, key=int) if numbers else sorted(labels))
@@ -83,18 +83,25 @@ def _read_folders(where: Path) -> list[tuple[Path, str]]:
         (file, folder.name)
         for folder in sorted(p for p in where.iterdir() if p.is_dir() and not p.name.startswith("."))
         for file in sorted(folder.rglob("*"))
-        if file.suffix.lower() in SUFFIXES
+        if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")
     ]
 
 
 def _read_table(where: Path) -> list[tuple[Path, str]]:
     with where.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.DictReader(file, delimiter=TABLES[where.suffix])
-        missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
-        if missing:
-            given = ", ".join(reader.fieldnames or ()) or "nothing"
-            raise UserError(f"{where}: no column {missing[0]}; expected image and label, found {given}")
-        return [(where.parent / row["image"], row["label"]) for row in reader]
+        try:
+            missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
+            if missing:
+                given = ", ".join(reader.fieldnames or ()) or "nothing"
+                raise UserError(f"{where}: no column {missing[0]}; expected image and label, found {given}")
+            rows = [(row["image"], row["label"], reader.line_num) for row in reader]
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise UserError(f"{where}: cannot be read as a table: {error}") from error
+    for image, label, line in rows:
+        if not image or not label:
+            raise UserError(f"{where}, line {line}: no {'label' if image else 'image'}; expected both")
+    return [(where.parent / image, label) for image, label, _ in rows]
 
 
 class ClassLoader:

@@ -16,6 +16,7 @@ class RejectCode:
 SOURCE_CODES = {
     "no_image": RejectCode("the sample has no image, or an empty one"),
     "no_caption": RejectCode("no caption source has a usable caption for this sample"),
+    "bad_label": RejectCode("the class of an image is missing, or none of those that the set has"),
     "not_downloaded": RejectCode("img2dataset wrote down that the image could not be fetched", False),
     "image_missing": RejectCode("the image file that a table names does not exist or cannot be read"),
     "image_too_large": RejectCode("the image file is over the byte limit; it was not read"),

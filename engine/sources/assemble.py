@@ -88,6 +88,14 @@ class Assembler:
         """Fields that hold JSON text."""
         return frozenset().union(*(selector.json_fields for selector in self.selectors))
 
+    def chosen(self, fields: Mapping[str, Any]) -> bool:
+        """Whether a row or sample is part of the input at all; others leave no trace. Here all are."""
+        return True
+
+    def values(self, source: str, fields: Mapping[str, Any]) -> list[Any]:
+        """What stands in a sample's fields for a caption source, before it is cleaned."""
+        return as_list(self.captions[source].find(fields))
+
     def wanted(self, sample: Sample) -> bool:
         """Whether `only_keys` may let this sample in: asked before its image is read."""
         return self.key is not None or self._listed(sample.key, sample.names)
@@ -99,7 +107,7 @@ class Assembler:
 
     def assemble(self, sample: Sample) -> Record | Reject | None:
         """The record or reject of a sample, `None` if `only_keys` leaves it out."""
-        if not self.wanted(sample):
+        if not self.wanted(sample) or (not sample.problem and not self.chosen(sample.fields)):
             return None
         try:
             record = self._record(sample)
@@ -145,7 +153,7 @@ class Assembler:
     def _captions(
         self, source: str, fields: Mapping[str, Any], dropped: list[DroppedCaption]
     ) -> tuple[Caption, ...]:
-        values = as_list(self.captions[source].find(fields))
+        values = self.values(source, fields)
         scores = self._scores(source, fields, len(values))
         if len(values) > MAX_CAPTIONS_PER_SOURCE:
             dropped.append(DroppedCaption(source, "captions_cut"))

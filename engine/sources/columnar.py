@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import pyarrow as pa
@@ -16,11 +17,12 @@ from engine.records import Record, Reject
 from engine.sources.arrow_rows import rows_of
 from engine.sources.assemble import Assembler, Sample, reject
 from engine.sources.base import Source, Unit
-from engine.sources.storage import common_folder, open_binary, relative_to
+from engine.sources.storage import common_folder, is_url, open_binary, relative_to
 
 # 32 images of a few hundred kB each are in memory at a time.
 BATCH_ROWS = 32
 STATUS_COLUMNS = ("status", "error_message")  # what img2dataset says about a download
+Part = tuple[int, int, int]  # first group of rows, the one behind the last, number of the first row
 ReadError = (pa.ArrowException, OSError)
 
 
@@ -98,14 +100,8 @@ class ParquetSource(ColumnarSource):
         with open_parquet(path) as file:
             sizes = [file.metadata.row_group(index).num_rows for index in range(file.num_row_groups)]
         name = relative_to(self.root, path)
-        start, first_row, rows = 0, 0, 0
-        for group, size in enumerate(sizes):
-            if rows and rows + size > self.rows_per_unit:
-                yield Unit(f"{name}[{start}:{group}]", path, (start, group, first_row))
-                start, first_row, rows = group, first_row + rows, 0
-            rows += size
-        if rows:
-            yield Unit(f"{name}[{start}:{len(sizes)}]", path, (start, len(sizes), first_row))
+        for start, stop, first_row in group_ranges(sizes, self.rows_per_unit):
+            yield Unit(f"{name}[{start}:{stop}]", path, (start, stop, first_row))
 
     def batches(self, unit: Unit) -> Iterator[tuple[int, pa.RecordBatch | None, str]]:
         """Row group by row group: damage in one costs the rest of this one, row by row accounted for."""
@@ -124,24 +120,66 @@ class ParquetSource(ColumnarSource):
 
 
 class ArrowSource(ColumnarSource):
-    """Arrow streams as `datasets.Dataset.save_to_disk` writes them; a work unit is a file."""
+    """Arrow streams as `datasets.Dataset.save_to_disk` writes them; a work unit is a file, or several are."""
 
     format = "huggingface"
 
+    def __init__(
+        self, paths: list[str], columns: Columns, assembler: Assembler, rows_per_unit: int | None = None
+    ) -> None:
+        """`rows_per_unit`: record batches of a local file are put together up to this many rows."""
+        super().__init__(paths, columns, assembler)
+        self.rows_per_unit = rows_per_unit
+
     def units(self) -> list[Unit]:
-        """One unit per file."""
-        return [Unit(relative_to(self.root, path), path, None) for path in self.paths]
+        """Units in file order."""
+        return [
+            Unit(f"{relative_to(self.root, path)}{name}", path, part)
+            for path in self.paths
+            for name, part in self._parts(path)
+        ]
+
+    def _parts(self, path: str) -> list[tuple[str, Part | None]]:
+        if self.rows_per_unit is None or is_url(path):
+            return [("", None)]
+        return [
+            (f"[{start}:{stop}]", (start, stop, first))
+            for start, stop, first in group_ranges(batch_sizes(path), self.rows_per_unit)
+        ]
 
     def batches(self, unit: Unit) -> Iterator[tuple[int, pa.RecordBatch | None, str]]:
         """Record batches as they stand in the file; what follows damage is one reject."""
-        row = 0
-        with open_binary(unit.where) as stream:
+        start, stop, row = unit.payload or (0, None, 0)
+        with open_binary(unit.where) if unit.payload is None else pa.memory_map(unit.where) as stream:
             try:
-                for batch in pa.ipc.open_stream(stream):
+                for batch in islice(pa.ipc.open_stream(stream), start, stop):
                     yield row, batch.select(list(self.columns.read)), ""
                     row += batch.num_rows
             except ReadError as error:
                 yield row, None, str(error)
+
+
+def batch_sizes(path: str) -> list[int]:
+    """Rows of each record batch of a local arrow file; damage counts as one more, which reading reports."""
+    sizes: list[int] = []
+    try:
+        with pa.memory_map(path) as stream:
+            sizes.extend(batch.num_rows for batch in pa.ipc.open_stream(stream))
+    except ReadError:
+        sizes.append(1)
+    return sizes
+
+
+def group_ranges(sizes: Sequence[int], most: int) -> Iterator[Part]:
+    """Neighbouring groups of rows up to `most` rows together, as (first group, end, number of first row)."""
+    start, first_row, rows = 0, 0, 0
+    for group, size in enumerate(sizes):
+        if rows and rows + size > most:
+            yield start, group, first_row
+            start, first_row, rows = group, first_row + rows, 0
+        rows += size
+    if rows:
+        yield start, len(sizes), first_row
 
 
 @contextmanager

@@ -15,23 +15,33 @@ from engine.sources.webdataset import IMAGE_FIELDS, split_name
 
 
 class FilesSource(Source):
-    """Folders of sample files, one work unit each."""
+    """Folders of sample files, one work unit each, or several."""
 
     format = "img2dataset"
 
-    def __init__(self, folders: list[str], assembler: Assembler) -> None:
-        """`folders` in input order."""
+    def __init__(self, folders: list[str], assembler: Assembler, samples_per_unit: int | None = None) -> None:
+        """`folders` in input order; each is one unit, or units of `samples_per_unit`."""
         super().__init__(assembler)
         self.folders = folders
+        self.samples_per_unit = samples_per_unit
 
     def units(self) -> list[Unit]:
-        """One unit per folder."""
+        """Units in the order of the folders."""
         root = common_folder(self.folders)
-        return [Unit(relative_to(root, folder), folder, None) for folder in self.folders]
+        return [unit for folder in self.folders for unit in self._units(relative_to(root, folder), folder)]
+
+    def _units(self, name: str, folder: str) -> Iterator[Unit]:
+        if self.samples_per_unit is None:
+            yield Unit(name, folder, None)
+            return
+        samples = list(list_samples(folder))
+        for start in range(0, len(samples), self.samples_per_unit):
+            part = samples[start : start + self.samples_per_unit]
+            yield Unit(f"{name}[{start}:{start + len(part)}]", folder, part)
 
     def read(self, unit: Unit) -> Iterator[Record | Reject]:
         """Samples in the order of their names."""
-        for key, fields in list_samples(unit.where):
+        for key, fields in list_samples(unit.where) if unit.payload is None else unit.payload:
             result = self._read(unit.where, key, fields)
             if result is not None:
                 yield result

@@ -20,17 +20,25 @@ def find_root(table: str, first_image: str, given: str | None) -> str:
     if given is not None:
         return given
     folder = parent(table)
-    beside = [entry.path for entry in list_dir(folder) if entry.is_dir]
-    for root in (folder, *beside):
-        if safe_path(first_image) and _is_file(join(root, first_image)):
-            return root
+    found = next((root for root in roots_of(folder) if holds(root, first_image)), None)
+    if found is not None:
+        return found
     raise UserError(
         f"{table}: its first image {first_image!r} is neither in {folder} nor in a folder in it; "
         f"name the folder of the images with --image-root"
     )
 
 
-def _is_file(path: str) -> bool:
+def roots_of(folder: str) -> list[str]:
+    """The folder and those in it."""
+    return [folder, *(entry.path for entry in list_dir(folder) if entry.is_dir)]
+
+
+def holds(root: str, image: str) -> bool:
+    """Whether an image path leads to a file below `root`."""
+    if not safe_path(image):
+        return False
+    path = join(root, image)
     return exists(path) if is_url(path) else os.path.isfile(path)
 
 
@@ -57,16 +65,28 @@ def read_image(root: str, path: object, max_bytes: int) -> bytes:
         real_root = _real_root(root)
         if os.path.commonpath([real_root, os.path.realpath(full)]) != real_root:
             raise SampleError("unsafe_path", f"the image {path!r} is a link that leaves the folder {root}")
+    except (OSError, ValueError) as error:
+        raise SampleError("image_missing", f"{path}: {error}") from None
+    return read_file(full, path, max_bytes)
+
+
+def read_file(full: str, name: str, max_bytes: int) -> bytes:
+    """The bytes of a local image file, wherever it lies.
+
+    Raises:
+        SampleError: no such file, something else than a file, or over `max_bytes`.
+    """
+    try:
         # a named pipe would block for ever
         status = os.stat(full)
         if not stat.S_ISREG(status.st_mode):
-            raise SampleError("image_missing", f"{path} is not a file")
+            raise SampleError("image_missing", f"{name} is not a file")
         if status.st_size > max_bytes:
             raise too_large(status.st_size, max_bytes)
         with open(full, "rb") as stream:
             return stream.read(max_bytes + 1)
     except (OSError, ValueError) as error:
-        raise SampleError("image_missing", f"{path}: {error}") from None
+        raise SampleError("image_missing", f"{name}: {error}") from None
 
 
 @lru_cache(maxsize=8)

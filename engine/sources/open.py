@@ -94,11 +94,20 @@ def open_columns(paths: list[str], options: SourceOptions, only: OnlyKeys) -> tu
     key = None if options.key_column else pick(others, KEY_COLUMNS)
     wanted = {image, *assembler.fields, *STATUS_COLUMNS} | ({key} if key else set())
     columns = Columns(image, key, tuple(name for name in schema.names if name in wanted))
+    check_columns(paths, columns)
+    return columns, assembler
+
+
+def check_columns(paths: list[str], columns: Columns) -> None:
+    """Every file must have the columns of the first.
+
+    Raises:
+        UserError: one has not.
+    """
     for path in paths[1:]:
         missing = set(columns.read) - set(read_schema(path).names)
         if missing:
             raise UserError(f"{path}: no column {', '.join(sorted(missing))}, which {paths[0]} has")
-    return columns, assembler
 
 
 def open_tables(paths: list[str], options: SourceOptions, only: OnlyKeys) -> Source:

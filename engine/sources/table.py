@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,7 +44,7 @@ class TableSource(Source):
         return [unit for number, table in enumerate(self.tables) for unit in self._units(number, table)]
 
     def _units(self, number: int, table: Table) -> list[Unit]:
-        groups = group_rows(table)
+        groups = group_rows(table, self.assembler.chosen)
         root = common_folder([other.reader.path for other in self.tables])
         name = relative_to(root, table.reader.path)
         starts = range(0, len(groups), self.rows_per_unit)
@@ -83,11 +83,15 @@ class TableSource(Source):
         return self.assembler.assemble(sample)
 
 
-def group_rows(table: Table) -> list[array[int]]:
+def group_rows(
+    table: Table, chosen: Callable[[Mapping[str, Any]], bool] = lambda cells: True
+) -> list[array[int]]:
     """Positions of the rows of each image, in order of appearance; a row without image stands alone."""
     groups: list[array[int]] = []
     group_of: dict[str, int] = {}
     for row in table.reader.rows():
+        if not row.problem and not chosen(row.cells):
+            continue
         image = row.cells.get(table.image_column)
         position = group_of.get(image) if isinstance(image, str) and image else None
         if position is not None:

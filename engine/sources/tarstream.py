@@ -6,6 +6,7 @@ Formats: ustar, GNU (long names, base-256 sizes), pax (path, size). Nothing is e
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -31,7 +32,7 @@ class TarError(Exception):
 
 @dataclass(frozen=True)
 class Member:
-    """One header: name, size in bytes, whether it is a regular file, and the byte position of its header."""
+    """One header: name, size in bytes, whether it is a regular file, and the byte where its headers begin."""
 
     name: str
     size: int
@@ -43,10 +44,17 @@ class Member:
 class TarStream:
     """Walks through a tar; the content of a member is read or skipped before the next one."""
 
-    def __init__(self, stream: BinaryIO) -> None:
-        """Start at the first header; `stream` needs nothing but `read`."""
+    def __init__(self, stream: BinaryIO, position: int = 0, seek: bool = False) -> None:
+        """Start at a header.
+
+        Args:
+            stream: needs nothing but `read`.
+            position: of `stream`, in bytes from the archive's beginning.
+            seek: pass over what nobody reads by seeking.
+        """
         self._stream = stream
-        self._position = 0
+        self._position = position
+        self._seek = seek
         self._left = 0
         self._padding = 0
 
@@ -72,6 +80,7 @@ class TarStream:
 
     def _next(self) -> Member | None:
         extended: dict[str, str] = {}
+        begin = self._position
         while True:
             position = self._position
             header = self._take(BLOCK)
@@ -89,7 +98,7 @@ class TarStream:
             is_dir = kind == b"5" or (kind == b"\0" and name.endswith("/"))  # before POSIX, a slash was all
             is_file = kind in b"0\x007" and not is_dir
             # links, devices and folders have no content, whatever their size field says
-            return Member(name, 0 if kind in b"123456" else size, is_file, is_dir, position)
+            return Member(name, 0 if kind in b"123456" else size, is_file, is_dir, begin)
 
     def _check_end(self) -> None:
         """Only zeros may follow: a zeroed header or a second archive must not be passed over in silence."""
@@ -128,6 +137,10 @@ class TarStream:
         return data
 
     def _skip(self, size: int) -> None:
+        if self._seek:
+            self._stream.seek(size, os.SEEK_CUR)  # an end that comes too early shows at the next header
+            self._position += size
+            size = 0
         while size:
             part = min(size, SKIP_BYTES)
             self._take(part)

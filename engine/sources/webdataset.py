@@ -16,7 +16,7 @@ from engine.records import Record, Reject
 from engine.sources.assemble import Assembler, Sample
 from engine.sources.base import Source, Unit
 from engine.sources.options import MAX_TEXT_BYTES
-from engine.sources.storage import base_name, common_folder, open_binary, relative_to
+from engine.sources.storage import base_name, common_folder, is_url, open_binary, relative_to
 from engine.sources.tarstream import Member, TarError, TarStream
 
 IMAGE_FIELDS = ("jpg", "jpeg", "png", "webp")
@@ -27,42 +27,59 @@ _NAME = re.compile(r"((?:.*/|)[^.]+)[.]([^/]*)", re.DOTALL)
 _META = re.compile(r"__[^/]*__($|/)")
 # zstd frames may ask for windows of gigabytes; 128 MiB is what `zstd --long` needs.
 ZSTD_WINDOW_BYTES = 1 << 27
+Span = tuple[int, int | None]
 DAMAGE = (TarError, gzip.BadGzipFile, EOFError, zlib.error, zstandard.ZstdError)
 
 
 class WebDatasetSource(Source):
-    """Tars, one work unit each."""
+    """Tars, one work unit each, or several."""
 
     format = "webdataset"
 
-    def __init__(self, paths: list[str], assembler: Assembler) -> None:
-        """`paths` are the tars in input order."""
+    def __init__(self, paths: list[str], assembler: Assembler, samples_per_unit: int | None = None) -> None:
+        """`paths` are the tars in input order; of `samples_per_unit` see `units`."""
         super().__init__(assembler)
         self.paths = paths
+        self.samples_per_unit = samples_per_unit
 
     def units(self) -> list[Unit]:
-        """One unit per tar."""
+        """One unit per tar; local plain ones in parts of `samples_per_unit`, found by their headers."""
         root = common_folder(self.paths)
-        return [Unit(relative_to(root, path), path, None) for path in self.paths]
+        return [
+            Unit(f"{relative_to(root, path)}{name}", path, span)
+            for path in self.paths
+            for name, span in self._parts(path)
+        ]
+
+    def _parts(self, path: str) -> list[tuple[str, Span | None]]:
+        """A name and the bytes from a first sample to the next part's; the last part has no end."""
+        if self.samples_per_unit is None or is_url(path) or not path.endswith(".tar"):
+            return [("", None)]
+        starts = sample_starts(path)
+        firsts = range(0, max(len(starts), 1), self.samples_per_unit)
+        bounds = [*(starts[first] for first in firsts if first), None]
+        names = [f"[{first}:{min(first + self.samples_per_unit, len(starts))}]" for first in firsts]
+        return [
+            (name, (begin or 0, end)) for name, begin, end in zip(names, [0, *bounds], bounds, strict=False)
+        ]
 
     def read(self, unit: Unit) -> Iterator[Record | Reject]:
         """Samples in the order of the tar."""
-        for sample in self._samples(unit.where):
+        for sample in self._samples(unit.where, unit.payload or (0, None)):
             result = self.assembler.assemble(sample)
             if result is not None:
                 yield result
 
-    def _samples(self, path: str) -> Iterator[Sample]:
+    def _samples(self, path: str, span: Span) -> Iterator[Sample]:
         current: Sample | None = None
         try:
             with open_tar(path) as stream:
-                tar = TarStream(stream)
-                for member in tar:
-                    skip = member.is_dir or _META.match(member.name)
-                    split = None if skip else split_name(member.name)
-                    if split is None:
-                        continue
-                    key, field = split[0], split[1].lower()
+                if span[0]:
+                    stream.seek(span[0])
+                tar = TarStream(stream, span[0])
+                for key, field, member in fields_of(tar):
+                    if member.position == span[1]:
+                        break
                     if current is None or current.key != key:
                         if current is not None:
                             yield current
@@ -99,6 +116,31 @@ class WebDatasetSource(Source):
             sample.image = tar.read()
         else:
             sample.fields[field] = tar.read()
+
+
+def fields_of(tar: TarStream) -> Iterator[tuple[str, str, Member]]:
+    """Key, field and member of what belongs to samples."""
+    for member in tar:
+        skip = member.is_dir or _META.match(member.name)
+        split = None if skip else split_name(member.name)
+        if split is not None:
+            yield split[0], split[1].lower(), member
+
+
+def sample_starts(path: str) -> list[int]:
+    """Where the samples of a local tar begin, in bytes; what follows damage is not told apart."""
+    starts, current = [], None
+    try:
+        with open(path, "rb", buffering=0) as raw:
+            for key, _, member in fields_of(TarStream(cast(BinaryIO, raw), seek=True)):
+                if key != current:
+                    starts.append(member.position)
+                current = key
+    except TarError:
+        pass  # whoever reads the last part gets there, and says so
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error}") from error
+    return starts
 
 
 def split_name(name: str) -> tuple[str, str] | None:
