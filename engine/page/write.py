@@ -47,25 +47,26 @@ def page_text(template: Path, title: str, data: Mapping[str, Any]) -> str:
     """One HTML file of a template and its data.
 
     Args:
-        template: without suffix; `.html`, `.css` and `.js` lie there. Style and script come after those that
-            all pages share; the script finds the data in `data`.
+        template: without suffix; `.html` (the body), `.css` and `.js` lie there and come after what all pages
+            share. The script finds the data in `data`.
         title: stands where the template says @TITLE@.
         data: of JSON's kinds.
     """
-    style, script = (
-        "".join(part.with_suffix(kind).read_text(encoding="utf-8") for part in (_BASE, template))
-        for kind in (".css", ".js")
-    )
+    style, script = (_text(_BASE, kind) + _text(template, kind) for kind in (".css", ".js"))
     policy = (
         f"default-src 'none'; img-src data:; style-src '{_hash(style)}'; script-src '{_hash(script)}';"
         " base-uri 'none'; form-action 'none'"
     )
-    body = template.with_suffix(".html").read_text(encoding="utf-8")
+    page = _text(_BASE, ".html").replace("@BODY@", _text(template, ".html"))
     for name, text in {"POLICY": policy, "STYLE": style, "SCRIPT": script}.items():
-        body = body.replace(f"@{name}@", text)
+        page = page.replace(f"@{name}@", text)
     # Then what is given, so that nothing in it is taken for a place holder.
-    before, after = (part.replace("@TITLE@", html.escape(title)) for part in body.split("@DATA@"))
+    before, after = (part.replace("@TITLE@", html.escape(title)) for part in page.split("@DATA@"))
     return before + _json(data) + after
+
+
+def _text(template: Path, kind: str) -> str:
+    return template.with_suffix(kind).read_text(encoding="utf-8")
 
 
 def _json(data: Mapping[str, Any]) -> str:
