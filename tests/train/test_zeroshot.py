@@ -16,11 +16,11 @@ from engine.errors import UserError
 from engine.tokenizers import load_tokenizer
 from loaders.batches import CLIP_MEAN, CLIP_STD, ImageOptions
 from loaders.classes import ClassLoader, open_classes
+from train.heldout.accuracy import accuracy
 from train.heldout.probes import open_probes
 from train.heldout.ranking import place
 from train.heldout.zeroshot import (
     ZeroShotConfig,
-    accuracy,
     data_tokenizer,
     evaluate_zeroshot,
     format_table,

@@ -47,3 +47,10 @@ class Task:
     images: int | None = None
     folders: tuple[str, ...] = ()
     source: str = ""
+
+
+def normalised(label: str) -> str:
+    """Return a label without case and punctuation: `Faces_easy` and `faces easy` are one."""
+    bare = "".join(character for character in label.casefold() if character.isalnum())
+    # A label of punctuation alone stays itself.
+    return bare or label

@@ -11,6 +11,7 @@ the same score thus scores chance, and no run depends on a sort's whims.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,6 +19,19 @@ from torch import Tensor
 KS = (1, 5, 10)
 # Rows of the score matrix held at a time: 1024 x 25,000 texts of COCO is 100 MB.
 CHUNK = 1024
+
+
+class Found(NamedTuple):
+    """What the queries of one direction find.
+
+    Attributes:
+        place: int64 [Q], how many candidates stand before a query's own (the best placed one of them);
+            -1 where it has none.
+        best: int64 [Q, <= keep], the first candidates, best first.
+    """
+
+    place: Tensor
+    best: Tensor
 
 
 def recall_table(
@@ -34,40 +48,65 @@ def recall_table(
     Returns:
         {"image_to_text_r@1": ..., "text_to_image_r@1": ..., ...}, fractions in 0..1.
     """
-    of_images = image_to_text_places(image_ND, text_MD, image_of_text_M)
-    of_texts = text_to_image_places(image_ND, text_MD, image_of_text_M)
+    of_images = find_any(image_ND, text_MD, image_of_text_M)
+    of_texts = find_one(text_MD, image_ND, image_of_text_M)
+    return recalls(of_images.place, of_texts.place, ks)
+
+
+def recalls(of_images: Tensor, of_texts: Tensor, ks: Sequence[int] = KS) -> dict[str, float]:
+    """R@k from the places of `find_any` and `find_one`; images without a text are no queries."""
     table = {}
-    for name, places in (("image_to_text", of_images), ("text_to_image", of_texts)):
+    for name, places in (("image_to_text", of_images[of_images >= 0]), ("text_to_image", of_texts)):
         for k in ks:
             table[f"{name}_r@{k}"] = float((places < k).double().mean()) if len(places) else float("nan")
     return table
 
 
-def text_to_image_places(image_ND: Tensor, text_MD: Tensor, image_of_text_M: Tensor) -> Tensor:
-    """For each text, how many images come before its own: int64 [M]."""
-    places = []
-    for rows, scores in _chunks(text_MD, image_ND):
-        own = image_of_text_M[rows].unsqueeze(1)
-        places.append(place(scores, own))
-    return torch.cat(places)
+def find_one(query_QD: Tensor, candidate_CD: Tensor, own_Q: Tensor, keep: int = 0) -> Found:
+    """What each query (a text, an image) finds, and how many candidates come before its one own."""
+    keep = min(keep, len(candidate_CD))
+    places, bests = [torch.empty(0, dtype=torch.int64)], [torch.empty(0, keep, dtype=torch.int64)]
+    for rows, scores in chunks(query_QD, candidate_CD):
+        places.append(place(scores, own_Q[rows].unsqueeze(1)))
+        bests.append(best(scores, keep))
+    return Found(torch.cat(places), torch.cat(bests))
 
 
-def image_to_text_places(image_ND: Tensor, text_MD: Tensor, image_of_text_M: Tensor) -> Tensor:
-    """For each image that has a text, how many texts come before its best placed one: int64 [<= N]."""
-    places = []
-    for rows, scores in _chunks(image_ND, text_MD):
-        correct = image_of_text_M.unsqueeze(0) == torch.arange(
-            rows.start, rows.stop, device=scores.device
-        ).unsqueeze(1)
-        has_text = correct.any(dim=1)
+def find_any(image_ND: Tensor, text_MD: Tensor, image_of_text_M: Tensor, keep: int = 0) -> Found:
+    """What each of N images finds among M texts, and how many come before the best placed of its own."""
+    keep = min(keep, len(text_MD))
+    places, bests = [torch.empty(0, dtype=torch.int64)], [torch.empty(0, keep, dtype=torch.int64)]
+    for rows, scores in chunks(image_ND, text_MD):
+        number = torch.arange(rows.start, rows.stop, device=scores.device).unsqueeze(1)
+        correct = image_of_text_M.unsqueeze(0) == number
         # argmax takes the first of equal values on every device only for integers; the first best correct
         # text is found through its index instead.
-        best = scores.masked_fill(~correct, -torch.inf).amax(dim=1, keepdim=True)
+        top = scores.masked_fill(~correct, -torch.inf).amax(dim=1, keepdim=True)
         index = torch.arange(scores.shape[1], device=scores.device)
-        best_correct = correct & ((scores == best) | best.isnan())
-        first = torch.where(best_correct, index, scores.shape[1]).amin(dim=1, keepdim=True)
-        places.append(place(scores[has_text], first[has_text]))
-    return torch.cat(places)
+        top_correct = correct & ((scores == top) | top.isnan())
+        first = torch.where(top_correct, index, scores.shape[1]).amin(dim=1, keepdim=True)
+        has_text = correct.any(dim=1)
+        found = torch.full((len(scores),), -1)
+        found[has_text] = place(scores[has_text], first[has_text])
+        places.append(found)
+        bests.append(best(scores, keep))
+    return Found(torch.cat(places), torch.cat(bests))
+
+
+def best(scores_RC: Tensor, keep: int) -> Tensor:
+    """Return the first candidates of each row, int64 [R, min(keep, C)]: by score, then by index.
+
+    `topk` promises no order among equal scores, so rows where the cut or the order falls among such are
+    sorted stably instead.
+    """
+    keep = min(keep, scores_RC.shape[1])
+    if not keep:
+        return torch.empty(len(scores_RC), 0, dtype=torch.int64)
+    values, index = scores_RC.topk(min(keep + 1, scores_RC.shape[1]), dim=1)
+    unclear = (~(values[:, :-1] > values[:, 1:])).any(dim=1)
+    found = index[:, :keep]
+    found[unclear] = scores_RC[unclear].argsort(dim=1, descending=True, stable=True)[:, :keep]
+    return found
 
 
 def place(scores_RC: Tensor, own_R1: Tensor) -> Tensor:
@@ -81,7 +120,8 @@ def place(scores_RC: Tensor, own_R1: Tensor) -> Tensor:
     return (~behind).sum(dim=1)
 
 
-def _chunks(queries: Tensor, candidates: Tensor) -> Iterator[tuple[slice, Tensor]]:
+def chunks(queries: Tensor, candidates: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    """Yield the scores of a few queries against all candidates: their rows, float32 [<= CHUNK, C]."""
     for start in range(0, len(queries), CHUNK):
         rows = slice(start, min(start + CHUNK, len(queries)))
         yield rows, queries[rows] @ candidates.T

@@ -10,13 +10,12 @@ gives all classes the same score therefore scores chance.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from composer.utils import dist
 from numpy.typing import NDArray
 from torch import Tensor
@@ -27,16 +26,15 @@ from engine.tokenizers import Tokenizer, load_tokenizer
 from loaders.batches import ImageOptions
 from loaders.classes import ClassBatch, ClassLoader, ClassSet, open_classes
 from loaders.columns import Ragged
+from train.heldout.accuracy import accuracy, class_rows
+from train.heldout.prompts import TEMPLATE_SETS, Filler, filler, template_set
 from train.heldout.ranking import place
 from train.model.architecture import TokenizerFacts
 from train.model.contrastive import ContrastiveModel, encode_text, evaluating
 from train.stopping import Pace, at_once, rounds
 
-KS = (1, 5, 10)
 # Texts encoded at a time, or all of one class.
 TEXT_CHUNK = 512
-# Sets of templates: the paper's one (VeCLIP, section 4.3), open_clip's 7, the 80 of CLIP's authors.
-TEMPLATE_SETS = ("single", "ens7", "ens80")
 OWN = "own"
 
 
@@ -81,27 +79,12 @@ class ZeroShotConfig:
         """Return `templates` as a list."""
         return (self.templates,) if isinstance(self.templates, str) else self.templates
 
-    def variants(self) -> dict[str, tuple[Callable[[str], str], ...]]:
+    def variants(self) -> dict[str, tuple[Filler, ...]]:
         """Return the ways of asking by name: each a list of functions from a class's name to a text."""
         wanted = self.wanted()
         if any("{}" in text for text in wanted):
-            return {OWN: tuple(_filler(text) for text in wanted)}
-        return {name: _template_set(name) for name in wanted}
-
-
-def _filler(template: str) -> Callable[[str], str]:
-    # Not str.format: a brace elsewhere in a template is a brace.
-    return lambda name: template.replace("{}", name)
-
-
-def _template_set(name: str) -> tuple[Callable[[str], str], ...]:
-    import open_clip
-
-    if name == "single":
-        return (_filler("A photo of a {}."),)
-    return tuple(
-        open_clip.OPENAI_IMAGENET_TEMPLATES if name == "ens80" else open_clip.SIMPLE_IMAGENET_TEMPLATES
-    )
+            return {OWN: tuple(filler(text) for text in wanted)}
+        return {name: template_set(name) for name in wanted}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -246,7 +229,7 @@ def encode_classes(model: ContrastiveModel, texts: NDArray[np.uint16]) -> Tensor
     """Return unit rows [C, D] on the CPU for padded ids [C, templates, context] of a few classes."""
     ids = torch.from_numpy(texts.reshape(-1, texts.shape[-1]).astype(np.int64))
     features = encode_text(model.clip, ids.to(next(model.parameters()).device)).float().cpu()
-    return F.normalize(features.view(*texts.shape[:2], -1).mean(dim=1), dim=-1)
+    return class_rows(features.view(*texts.shape[:2], -1))
 
 
 def _places(
@@ -263,24 +246,6 @@ def _places(
             places[name].append(place(features @ classifier.T, batch["label"].unsqueeze(1)))
     empty = torch.empty(0, dtype=torch.int64)
     return {name: torch.cat([empty, *found]) for name, found in places.items()}, torch.cat(labels)
-
-
-def accuracy(places: Tensor, labels: Tensor, classes: int) -> dict[str, float]:
-    """Return the figures that follow from how many classes stand before each image's own.
-
-    Args:
-        places: int64 [N].
-        labels: int64 [N].
-        classes: how many there are; a top k that cannot fail is left out.
-
-    Returns:
-        `top_K`, and `mean_per_class_recall` over the classes that have images.
-    """
-    table = {f"top_{k}": float((places < k).double().mean()) for k in KS if k < max(2, classes)}
-    hits = torch.zeros(classes, dtype=torch.float64).index_add_(0, labels, (places < 1).double())
-    count = torch.bincount(labels, minlength=classes)
-    table["mean_per_class_recall"] = float((hits / count)[count > 0].mean())
-    return table
 
 
 def format_table(name: str, table: Mapping[str, Any]) -> str:
