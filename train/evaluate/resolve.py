@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from engine.errors import UserError
 from engine.nearest import nearest
+from engine.sources.storage import exists
 from train.evaluate import registry
 from train.evaluate.tasks import Kind, Task, normalised
 
 
 @dataclass(frozen=True)
 class Located:
-    """A task and where its data is."""
+    """A task and where its data is: a file, a folder or an fsspec URL."""
 
     task: Task
-    path: Path
+    path: str
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ def resolve(words: Sequence[str], root: Path | None) -> tuple[list[Located], lis
 
     Args:
         words: `NAME` (a task or a group), `NAME=PATH` (a task whose data is there), or `OTHER=PATH` (one's
-            own classes or captions).
+            own classes or captions; `train.evaluate.sets.find_kind` tells which). PATH may be an fsspec URL.
         root: where the folders of tasks are looked for; None: every task needs its PATH.
 
     Raises:
@@ -50,21 +52,21 @@ def resolve(words: Sequence[str], root: Path | None) -> tuple[list[Located], lis
                 )
             given[task.name] = word
             found = path or _in_root(task, root)
-            if found is not None and found.exists():
+            if found is not None and exists(found):
                 located.append(Located(task, found))
             else:
                 missing.append(Missing(task, _message(task, path, root)))
     return located, missing
 
 
-def _tasks(word: str) -> list[tuple[Task, Path | None]]:
+def _tasks(word: str) -> list[tuple[Task, str | None]]:
     name, equals, path = word.partition("=")
     groups, known = registry.groups(), registry.names()
     if equals:
         if not name or not path or name in groups:
             what = f"{name} is a group" if name in groups else "half of it is empty"
             raise UserError(f"{word}: {what}; expected NAME=PATH for one task")
-        return [(registry.task(name) if name in known else own_task(name), Path(path).expanduser())]
+        return [(registry.task(name) if name in known else own_task(name), os.path.expanduser(path))]
     if name in groups:
         return [(registry.task(one), None) for one in groups[name]]
     if name in known:
@@ -81,17 +83,16 @@ def own_task(name: str) -> Task:
     return Task(name, name, Kind.CLASSES)
 
 
-def _in_root(task: Task, root: Path | None) -> Path | None:
+def _in_root(task: Task, root: Path | None) -> str | None:
     """Return the folder below the root with one of the task's names, whatever its case and punctuation."""
     if root is None or not root.is_dir():
         return None
-    there = {
-        normalised(entry.name): entry for entry in sorted(root.iterdir(), reverse=True) if entry.is_dir()
-    }
+    folders = [entry for entry in sorted(root.iterdir(), reverse=True) if entry.is_dir()]
+    there = {normalised(folder.name): str(folder) for folder in folders}
     return next((there[key] for key in map(normalised, task.folders) if key in there), None)
 
 
-def _message(task: Task, path: Path | None, root: Path | None) -> str:
+def _message(task: Task, path: str | None, root: Path | None) -> str:
     where = f"get it from {task.source}, " if task.source else ""
     if path is not None:
         return f"{task.name}: {path}: not found; {where}or correct the path"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import fsspec
 import pytest
 
 from engine.errors import UserError
@@ -15,7 +16,7 @@ def test_folders_are_found_by_any_of_their_names(tmp_path: Path) -> None:
     for folder in ("ImageNet_V2", "wds_vtab-pets", "PCam", "unrelated"):
         (tmp_path / folder).mkdir()
     located, missing = resolve(["imagenetv2", "pets", "camelyon", "svhn"], tmp_path)
-    assert [(one.task.name, one.path.name) for one in located] == [
+    assert [(one.task.name, Path(one.path).name) for one in located] == [
         ("imagenetv2", "ImageNet_V2"),
         ("pets", "wds_vtab-pets"),
         ("camelyon", "PCam"),
@@ -39,8 +40,12 @@ def test_a_group_is_its_tasks_and_the_rest_runs(tmp_path: Path) -> None:
 
 
 def test_own_data_and_data_elsewhere(tmp_path: Path) -> None:
-    located, missing = resolve([f"coco={tmp_path}", f"birds={tmp_path}", "fish=/not/there"], None)
-    assert [(one.task.name, one.path) for one in located] == [("coco", tmp_path), ("birds", tmp_path)]
+    fsspec.filesystem("memory").pipe("/birds/1.jpg", b"")
+    located, missing = resolve([f"coco={tmp_path}", "birds=memory://birds", "fish=/not/there"], None)
+    assert [(one.task.name, one.path) for one in located] == [
+        ("coco", str(tmp_path)),
+        ("birds", "memory://birds"),
+    ]
     assert located[0].task == registry.task("coco")
     assert located[1].task.classes == ()
     assert "/not/there" in missing[0].message
