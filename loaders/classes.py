@@ -81,10 +81,15 @@ def _read_folders(where: Path) -> list[tuple[Path, str]]:
         raise UserError(f"{where}: not found; expected {expected}")
     return [
         (file, folder.name)
-        for folder in sorted(p for p in where.iterdir() if p.is_dir() and not p.name.startswith("."))
+        for folder in sorted(p for p in where.iterdir() if p.is_dir() and not _is_hidden(p))
         for file in sorted(folder.rglob("*"))
-        if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")
+        if file.suffix.lower() in SUFFIXES and not _is_hidden(file)
     ]
+
+
+def _is_hidden(path: Path) -> bool:
+    """Files and folders that are nobody's data; `__MACOSX` is what macOS adds to archives."""
+    return path.name.startswith(".") or path.name == "__MACOSX"
 
 
 def _read_table(where: Path) -> list[tuple[Path, str]]:

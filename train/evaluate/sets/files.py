@@ -13,6 +13,7 @@ from engine.sources import Unit
 from engine.sources.assemble import SampleError, reject
 from engine.sources.images import read_file
 from engine.sources.options import MAX_IMAGE_BYTES
+from engine.sources.storage import is_url
 from loaders.classes import COLUMNS, SUFFIXES, TABLES, open_classes, sort_labels
 from train.evaluate.sets.base import ImageSet, Item
 from train.evaluate.sets.place import UNIT_IMAGES, Place, held_out, is_split, look, split_files
@@ -60,10 +61,10 @@ def find_class_folders(place: Place, kind: Kind, task: Task) -> ImageSet | None:
     if folders and all(is_split(folder.name) for folder in folders):
         wanted = held_out(place.path, [folder.name for folder in folders])
         place = look(next(folder.path for folder in folders if folder.name == wanted))
-    if len(place.folders) == 1 and not place.files:  # 101_ObjectCategories, in a folder of its own
-        return find_class_folders(look(place.folders[0].path), kind, task)
-    found = sum(has_images(folder.path) for folder in place.folders)
-    return class_set(place.path) if found > 1 else None  # images of one class say nothing
+    found = [folder.path for folder in place.folders if has_images(folder.path)]
+    if len(found) == 1:  # not one class, but a folder around the classes: dtd/images, beside dtd/labels
+        return find_class_folders(look(found[0]), kind, task)
+    return class_set(place.path) if found else None
 
 
 def find_label_table(place: Place, kind: Kind, task: Task) -> ImageSet | None:
@@ -122,7 +123,9 @@ def is_image(name: str) -> bool:
 
 
 def flat_images(place: Place) -> list[str]:
-    """Images in a folder itself, or in the only folder in it."""
+    """Images in a local folder itself, or in the only folder in it."""
+    if is_url(place.path):
+        return []
     if not any(is_image(entry.name) for entry in place.files) and len(place.folders) == 1:
         place = look(place.folders[0].path)
     return [entry.path for entry in place.files if is_image(entry.name)]

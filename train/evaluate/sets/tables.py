@@ -30,6 +30,11 @@ from train.evaluate.tasks import Kind, Task
 
 SPLIT_COLUMN = "split"
 TEST_LIST = "testimages.txt"  # Flickr_8k.testImages.txt
+TEXT_FOLDERS = (
+    "annotations",
+    "captions",
+    "text",
+)  # COCO's, Flickr8k_text: the images are in folders beside it
 LOOKED_AT = 16  # images of a table that are looked for in a folder before it is taken for another one
 
 
@@ -110,7 +115,7 @@ def table_set(where: str, path: str) -> TableSet:
         check_list(path, fields.names, images)
     if not images:
         raise UserError(f"{path}: no image in it")
-    table = Table(reader, image, image_root(path, images[:LOOKED_AT]))
+    table = Table(reader, image, image_root(where, path, images[:LOOKED_AT]))
     return TableSet(where, TableSource([table], assembler, UNIT_IMAGES))
 
 
@@ -148,23 +153,26 @@ def check_list(table: str, names: frozenset[str], images: list[str]) -> None:
         raise UserError(f"{table}: {len(missing)} of {len(names)} listed test images are not in it ({some})")
 
 
-def image_root(table: str, images: list[str]) -> str:
-    """The folder that image paths start from: the table's, one around it, or one in these, two levels deep.
+def image_root(where: str, table: str, images: list[str]) -> str:
+    """The folder that image paths start from: one of those that belong to the set, the nearest first.
+
+    Never looked for in folders around, where another set may have images of these names.
 
     Raises:
         UserError: none of the images is in any of them.
     """
-    looked = []
-    for folder in (parent(table), parent(parent(table))):
-        for root in roots_of(folder):
-            looked.append(root)
-            if any(holds(root, image) for image in images):
-                return root
-    for root in looked:
-        for below in roots_of(root)[1:]:
-            if any(holds(below, image) for image in images):
-                return below
+    near = roots_of(set_folder(where, table))
+    for root in (parent(table), *near, *(below for folder in near for below in roots_of(folder)[1:])):
+        if any(holds(root, image) for image in images):
+            return root
     raise UserError(
-        f"{table}: its image {images[0]!r} is neither in {parent(table)} nor in a folder in or around it; "
-        "put the folder of the images beside it"
+        f"{table}: its image {images[0]!r} is in no folder of the set; put the folder of the images beside it"
     )
+
+
+def set_folder(where: str, table: str) -> str:
+    """The folder of a whole set, of which the path or the table's name was given."""
+    if where != table:
+        return where
+    folder = parent(table)
+    return parent(folder) if base_name(folder).lower().endswith(TEXT_FOLDERS) else folder

@@ -16,7 +16,7 @@ from engine.sources.storage import exists, is_dir, join, open_binary, parent
 from engine.sources.tarstream import TarError, TarStream
 from engine.sources.webdataset import WebDatasetSource, fields_of, open_tar
 from train.evaluate.sets.base import ImageSet
-from train.evaluate.sets.place import UNIT_IMAGES, Place, held_out, in_order, look
+from train.evaluate.sets.place import UNIT_IMAGES, Place, held_out, in_order, is_split, look
 from train.evaluate.sets.records import LABEL, Fields, RecordSet, SetAssembler
 from train.evaluate.tasks import Kind, Task
 
@@ -56,7 +56,8 @@ def locate(place: Place) -> tuple[str, list[str]]:
     with_tars = {entry.name: entry.path for entry in place.folders if tars_in(entry.path)}
     if not with_tars:
         return place.path, []
-    folder = with_tars[held_out(place.path, with_tars)]
+    lone = len(with_tars) == 1 and not any(map(is_split, with_tars))
+    folder = with_tars[next(iter(with_tars)) if lone else held_out(place.path, with_tars)]
     return folder, whole(folder, in_order(tars_in(folder)))
 
 
