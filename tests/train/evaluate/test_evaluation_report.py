@@ -130,8 +130,8 @@ def test_a_set_that_is_gone_leaves_the_figures(tmp_path: Path) -> None:
 
 
 def test_long_captions_are_cut() -> None:
-    long = retrieval_result(3, 1, 2, texts=["a" * 100_000] * 3)
-    assert len(json.dumps(page_data([long], [], {}))) < 30_000
+    long = retrieval_result(12, 1, 2, texts=["a" * 100_000] * 12)
+    assert len(json.dumps(page_data([long], [], {}))) < 60_000
 
 
 def hostile() -> list[TaskResult]:
