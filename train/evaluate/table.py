@@ -7,27 +7,13 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
-from typing import Any, Protocol
+from typing import Any
 
+from train.evaluate.published import Figure
 from train.evaluate.results import TaskResult
 from train.keeping.checkpoints import flat
 
 FORMAT = "veclip-evaluation/1"
-
-
-class Published(Protocol):
-    """A published figure, as train/evaluate/published.py has them; `value` is a fraction 0..1."""
-
-    @property
-    def model(self) -> str: ...  # noqa: D102
-    @property
-    def title(self) -> str: ...  # noqa: D102
-    @property
-    def data(self) -> str: ...  # noqa: D102
-    @property
-    def value(self) -> float: ...  # noqa: D102
-    @property
-    def source(self) -> str: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -47,7 +33,7 @@ class Row:
     title: str
     metric: str
     value: float
-    published: Published | None
+    published: Figure | None
     note: str
 
     @property
@@ -64,7 +50,7 @@ class Row:
 
 
 def rows(
-    results: Sequence[TaskResult], published: Callable[[str, str], Published | None] | None = None
+    results: Sequence[TaskResult], published: Callable[[str, str], Figure | None] | None = None
 ) -> list[Row]:
     """All figures, in the order of the results.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
@@ -16,15 +15,6 @@ from train.evaluate.sets.base import ImageSet, Item
 from train.evaluate.tasks import Kind, Task
 
 HOSTILE = "</script><img src=x onerror=\"document.title='RAN'\">@DATA@ @SCRIPT@ \u202edlog\u200b \ud800"
-
-
-@dataclass(frozen=True)
-class Figure:
-    model: str
-    title: str
-    data: str
-    value: float
-    source: str
 
 
 class Drawn(ImageSet):

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from engine.records import Reject
 from tests.engine.browser import AVAILABLE, REQUIRED, Browser
-from tests.train.evaluate.results_kit import HOSTILE, Drawn, Figure, Gone, class_result, retrieval_result
+from tests.train.evaluate.results_kit import HOSTILE, Drawn, Gone, class_result, retrieval_result
+from train.evaluate.published import Figure
 from train.evaluate.report import write_report
 from train.evaluate.report.worst import confusions, furthest, weakest
 from train.evaluate.report.write import page_data

@@ -6,7 +6,8 @@ import dataclasses
 import json
 
 from engine.records import Reject
-from tests.train.evaluate.results_kit import Figure, class_result, retrieval_result
+from tests.train.evaluate.results_kit import class_result, retrieval_result
+from train.evaluate.published import Figure
 from train.evaluate.table import as_json, as_markdown, as_text, facts, rows
 
 BIRDS = class_result([0, 0, 1], [0, 1, 1], ["wren", "a|b"])

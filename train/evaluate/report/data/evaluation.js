@@ -24,7 +24,7 @@ function picture(image, note, classes = "") {
     const element = make("img");
     element.src = uri;
     element.alt = note;
-    element.loading = "lazy";
+    element.decoding = "async";
     box.append(element);
   } else box.append(make("div", "none", state));
   box.append(shown("figcaption", "", image.key));
