@@ -86,7 +86,8 @@ def label_numbers(
     """Return each image's class by number, int64 [N].
 
     Where a set names its classes (CLIP_benchmark's classnames.txt), a name that the task knows counts before
-    the label: numbers are given in more than one order (Caltech-101 has VTAB's and torchvision's).
+    the label: numbers are given in more than one order (Caltech-101 has VTAB's and torchvision's). A name
+    that the task does not know counts by its place, in a set that has the task's order.
 
     Raises:
         UserError: a label that is no class of the task.
@@ -97,10 +98,23 @@ def label_numbers(
         if label not in known:
             spellings = [normalised(s) for s in (named.get(label, label), label)] if task.classes else [label]
             found = [classes.numbers[s] for s in spellings if s in classes.numbers]
-            if not found:
+            number = found[0] if found else _by_place(label, image_set, classes)
+            if number is None:
                 raise UserError(_unknown(task, classes, label, key))
-            known[label] = found[0]
+            known[label] = number
     return np.array([known[label] for label in labels], np.int64)
+
+
+def _by_place(label: str, image_set: ImageSet, classes: Classes) -> int | None:
+    """Return a label's place in a set of as many classes, most of them known and each in its place."""
+    own = image_set.labels
+    if label not in own or len(own) != len(classes.names):
+        return None
+    found = {
+        at: classes.numbers[s] for at, one in enumerate(own) if (s := normalised(one)) in classes.numbers
+    }
+    in_order = all(at == number for at, number in found.items())
+    return own.index(label) if in_order and 2 * len(found) > len(own) else None
 
 
 def _unknown(task: Task, classes: Classes, label: str, key: str) -> str:
