@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import itertools
 import json
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,12 @@ from streaming import MDSWriter
 
 from engine.build.samples import COLUMNS
 from engine.tokenizers import load_tokenizer
+from engine.tokenizers.clip import WORD_END, build_vocab, load_merges
 
 SOURCES = ("alttext", "vecap")
 COLOURS = ((220, 30, 30), (30, 200, 30), (40, 60, 230), (230, 210, 40), (30, 30, 30), (240, 240, 240))
 PLACES = ((4, 4), (4, 36), (36, 4), (36, 36))
-CONTEXT, START, END = 16, 49406, 49407
+CONTEXT = 16
 KINDS = [
     (ground, square, place)
     for ground, square in itertools.permutations(range(len(COLOURS)), 2)
@@ -49,23 +51,38 @@ def write_corpus(folder: Path, count: int, seed: int, context: int = CONTEXT) ->
     return folder
 
 
-def _row(key: str, kind: tuple[int, int, int], rng: np.random.Generator) -> dict[str, Any]:
+@lru_cache(maxsize=1)
+def words() -> list[str]:
+    """Words that are one token each, in the order of the vocabulary."""
+    tokens = [
+        token.removesuffix(WORD_END) for token in build_vocab(load_merges()) if token.endswith(WORD_END)
+    ]
+    return [word for word in tokens if len(word) > 3 and word.isascii() and word.isalpha()][:400]
+
+
+def _texts(kind: tuple[int, int, int], rng: np.random.Generator) -> dict[str, str]:
     ground, square, place = kind
-    captions = {
-        "alttext": [[START, *rng.integers(500, 600, 4).tolist(), 1000 + ground, END]],
-        "vecap": [[START, 2000 + square, 3000 + place, 1000 + ground, END]],
+    noise = [words()[i] for i in rng.integers(0, 100, 4)]
+    return {
+        "alttext": " ".join([*noise, words()[100 + ground]]),
+        "vecap": " ".join([words()[200 + square], words()[300 + place], words()[100 + ground]]),
     }
-    tokens = [ids for source in SOURCES for ids in captions[source]]
+
+
+def _row(key: str, kind: tuple[int, int, int], rng: np.random.Generator) -> dict[str, Any]:
+    texts = _texts(kind, rng)
+    ids, lengths = load_tokenizer("clip", CONTEXT).encode_batch([texts[source] for source in SOURCES])
+    assert lengths.tolist() == [7, 5]
     return {
         "key": key,
         "image": _jpeg(kind, rng),
         "width": 64,
         "height": 64,
         "content_hash": "0" * 32,
-        "captions": {source: [str(ids) for ids in captions[source]] for source in SOURCES},
-        "caption_counts": np.array([len(captions[s]) for s in SOURCES], np.uint16),
-        "token_lengths": np.array([len(ids) for ids in tokens], np.uint16),
-        "tokens": np.array([token for ids in tokens for token in ids], np.uint16),
+        "captions": {source: [texts[source]] for source in SOURCES},
+        "caption_counts": np.ones(len(SOURCES), np.uint16),
+        "token_lengths": lengths.astype(np.uint16),
+        "tokens": ids,
         "sample_hash": 0,
     }
 

@@ -15,7 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from engine.errors import UserError
-from train.model.contrastive import loss as module
+from train.model import loss as module
 from train.model.loss import LossConfig, Pairs, caption_hash, contrastive_loss
 
 PAIRS, WIDTH, DIM = 12, 7, 4
