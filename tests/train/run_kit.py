@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -35,6 +36,24 @@ def run(words: list[str], code: int = 0) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == code, done.stdout[-3000:] + done.stderr[-3000:]
     return done
+
+
+def evaluated(model: Path, out: Path, tasks: str, *more: str) -> dict[str, Any]:
+    """What train.evaluate writes as JSON."""
+    words = ["-m", "train.evaluate", str(model), "--tasks", tasks, "--out", str(out), "--cache", "none"]
+    run([sys.executable, *words, *more])
+    return dict(json.loads((out / "evaluation.json").read_text()))
+
+
+def recalls_of(evaluation: dict[str, Any]) -> dict[str, float]:
+    """R@k over all captions, of the one set that was measured."""
+    (task,) = evaluation["tasks"]
+    return {name: value for name, value in task["metrics"].items() if "/" not in name}
+
+
+def retrieval_of(folder: Path) -> dict[str, float]:
+    """R@k that a run measured at its end."""
+    return {k: v for k, v in json.loads((folder / "results.json").read_text()).items() if "_r@" in k}
 
 
 def losses(folder: Path) -> dict[int, float]:

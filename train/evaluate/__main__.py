@@ -1,4 +1,4 @@
-"""Retrieval of a trained checkpoint: `python -m train.evaluate CHECKPOINT_OR_RUN_DIR --data DIR`."""
+"""The papers' tables: `python -m train.evaluate MODEL --tasks imagenet,vtab,coco --root DATA`."""
 
 from __future__ import annotations
 
@@ -7,77 +7,103 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from engine.command import command_parser
+from engine.command import command_parser, exit_code
 
-EXAMPLE = """example:
-  python -m train.evaluate runs/tiny_cpu --data out/tiny_test --json out/tiny_retrieval.json
+EXAMPLE = """examples:
+  python -m train.evaluate runs/tiny_cpu --tasks held_out=out/tiny_test
+  python -m train.evaluate runs/veclip_b16 --tasks veclip --root data --compare veclip_b16_12m
+  python -m train.evaluate ViT-B-32 --pretrained openai --tasks imagenet,vtab,coco,flickr30k --root data
+  python -m train.evaluate veclip_b16_12m --tokenizer t5-base --tasks imagenet --root data
+  python -m train.evaluate runs/b16 --tasks imagenet=/data/ILSVRC/val,birds=birds.csv
+  composer -n 8 -m train.evaluate runs/veclip_l14 --tasks all --root data
 
-DIR is a data set of engine.shard, tokenised with the model's tokenizer. Every caption of the chosen sources
-is a text. A query counts as found when any of its correct items is among the k best; ties go to the lower
-index."""
+MODEL is a run's folder or checkpoint of train/run.py, a folder of open_clip's or transformers' (such as the
+released VeCLIP models), an architecture of open_clip's with --pretrained, or ORG/NAME on the Hub.
+A task is a name or group of --list, NAME=PATH for data elsewhere, or OTHER=PATH for a set of your own: class
+folders, a table, image-caption files of any kind that engine.shard reads, or its shards.
+Features are kept by model and content: the same command goes on where it was stopped, and a second one
+computes nothing. Exit code: 0 done, 1 a task failed, 2 wrong usage, 130 interrupted."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
     parser = command_parser(
         "python -m train.evaluate",
-        "Measure retrieval, R@1/5/10 in both directions.",
+        "Zero-shot classification and retrieval by the papers' protocols, beside the published figures.",
         EXAMPLE,
     )
+    parser.add_argument("model", nargs="?", help="what to measure (see below)")
+    parser.add_argument("--tasks", metavar="A,B=PATH", help="what to measure it on")
     parser.add_argument(
-        "checkpoint", help="a run's folder (its latest checkpoint) or a checkpoint file in it"
+        "--root", type=Path, default=Path("data"), metavar="DIR", help="folder of the data sets"
     )
-    parser.add_argument("--data", required=True, metavar="DIR", help="held-out data set")
-    parser.add_argument("--sources", default="", metavar="A,B", help="caption sources to use (default: all)")
-    parser.add_argument(
-        "--batch-size", type=int, default=128, metavar="N", help="images a batch (default: 128)"
+    parser.add_argument("--list", action="store_true", help="print tasks, groups and where their data is had")
+    _add_model_options(parser)
+    _add_run_options(parser)
+    options = parser.parse_args(arguments)
+    if options.list:
+        return exit_code(_list)
+    if options.model is None or not options.tasks:
+        parser.error("MODEL and --tasks are needed (or --list)")
+    return exit_code(lambda: _evaluate(options))
+
+
+def _add_model_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("model")
+    group.add_argument(
+        "--pretrained", metavar="W", help="weights of an architecture: a file or open_clip's tag"
     )
-    parser.add_argument(
+    group.add_argument("--tokenizer", metavar="WHERE", help="clip, a folder or a name, instead of its own")
+    group.add_argument(
+        "--transform",
+        choices=("tensorflow",),
+        help="instead of its own: bilinear without antialiasing, as the released VeCLIP models are fed",
+    )
+    group.add_argument(
         "--weights",
         choices=("averaged", "trained"),
         default="averaged",
         help="of a run with ema: the average (default) or the weights of the last step",
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the numbers to FILE")
-    options = parser.parse_args(arguments)
-    # Imported late: torch and Composer take seconds, --help must not.
-    from engine.errors import UserError
-
-    try:
-        _evaluate(options)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("error: interrupted", file=sys.stderr)
-        return 130
-    return 0
+    group.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    group.add_argument("--precision", choices=("auto", "fp32", "bf16"), default="auto")
 
 
-def _evaluate(options: argparse.Namespace) -> None:
-    from composer.utils import get_device
-
-    from loaders.retrieval import RetrievalConfig
-    from train.heldout.retrieval import evaluate_retrieval, format_table, write_results
-    from train.keeping.checkpoints import load_model
-
-    model, card, path = load_model(options.checkpoint, options.weights == "averaged")
-    config = RetrievalConfig(
-        local=options.data,
-        batch_size=options.batch_size,
-        sources=tuple(name for name in options.sources.split(",") if name),
-        image_size=card.architecture.image_size,
-        mean=card.normalisation.mean,
-        std=card.normalisation.std,
-        tokenizer_fingerprint=card.tokenizer.fingerprint,
-        tokenizer_name=card.tokenizer.name,
+def _add_run_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("run")
+    group.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="for table and report (default: evaluation/ in a run's folder, or here)",
     )
-    table = evaluate_retrieval(get_device(None).module_to_device(model), config)
-    print(f"checkpoint: {path}")
-    print(format_table(table))
-    if options.json is not None:
-        write_results(options.json, {"checkpoint": str(path), "data": options.data, **table})
-        print(f"written: {options.json}")
+    group.add_argument("--compare", metavar="NAME", help="a published model of --list, to stand beside")
+    group.add_argument(
+        "--batch-size", type=int, default=256, metavar="N", help="images a batch (default: 256)"
+    )
+    group.add_argument(
+        "--cache", metavar="DIR", help="for features; `none` keeps none (default: the user's cache)"
+    )
+    group.add_argument(
+        "--bad-images",
+        type=int,
+        default=0,
+        metavar="N",
+        help="how many of a set may be unreadable (default: 0)",
+    )
+
+
+def _list() -> None:
+    from train.evaluate.listing import listing
+
+    print(listing())
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    # Imported late: torch and Composer take seconds, --help must not.
+    from train.evaluate.session import Choice, evaluate
+
+    return evaluate(Choice.of(options))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,132 @@
+"""The command: a table from any mix of tasks, the same again from the cache, by ranks, past what fails."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from tests.train.run_kit import COMPOSER, evaluated, recalls_of, retrieval_of, run
+
+HERE = (sys.executable,)
+FILES = ("evaluation.json", "evaluation.md", "report.html")
+
+
+@pytest.fixture(scope="module")
+def colours(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Class folders."""
+    folder = tmp_path_factory.mktemp("sets") / "colours"
+    for name, colour in (("red", (220, 30, 30)), ("green", (30, 200, 30)), ("blue", (40, 60, 230))):
+        (folder / name).mkdir(parents=True)
+        for at in range(5):
+            Image.new("RGB", (64, 48 + at), colour).save(folder / name / f"{at}.png")
+    return folder
+
+
+def command(model: Path, out: Path, tasks: str, *more: str, start: tuple[str, ...] = HERE) -> list[str]:
+    words = ["-m", "train.evaluate", str(model), "--tasks", tasks, "--out", str(out)]
+    return [*start, *words, "--cache", str(out.parent / "cache"), *more]
+
+
+def written(out: Path) -> dict[str, Any]:
+    assert sorted(path.name for path in out.iterdir()) == sorted(FILES)
+    return dict(json.loads((out / FILES[0]).read_text()))
+
+
+def metrics(out: Path) -> dict[str, dict[str, float]]:
+    return {task["task"]: task["metrics"] for task in written(out)["tasks"]}
+
+
+def test_the_runs_own_numbers(place: Path, undisturbed: Path, tmp_path: Path) -> None:
+    found = evaluated(undisturbed, tmp_path / "out", f"held_out={place / 'test'}")
+    assert recalls_of(found) == retrieval_of(undisturbed)
+    (task,) = found["tasks"]
+    assert task["sizes"] == {"images": 60, "texts": 120}
+    assert {"alttext/image_to_text_r@1", "vecap/text_to_image_r@10"} < task["metrics"].keys()
+
+
+def test_what_is_missing_or_fails_leaves_the_rest(
+    place: Path, undisturbed: Path, colours: Path, tmp_path: Path
+) -> None:
+    """A second command computes nothing, and says the same."""
+    (tmp_path / "broken" / "a").mkdir(parents=True)
+    (tmp_path / "broken" / "a" / "0.jpg").write_bytes(b"no image")
+    tasks = f"imagenet,held_out={place / 'test'},broken={tmp_path / 'broken'},colours={colours}"
+    words = command(undisturbed, tmp_path / "out", tasks, "--root", str(tmp_path))
+    done = run(words, code=1)
+    assert "missing: imagenet: no folder imagenet, " in done.stderr
+    assert f"failed: broken: {tmp_path / 'broken'}: 1 image cannot be used, 0 may" in done.stderr
+    first = metrics(tmp_path / "out")
+    assert list(first) == ["held_out", "colours"]
+    assert set(first["colours"]) == {"single/top_1", "single/mean_per_class_recall"}
+    about = written(tmp_path / "out")["about"]
+    assert (set(about["missing"]), set(about["failed"])) == ({"imagenet"}, {"broken"})
+    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").glob("*/*")}
+    assert kept
+    run(words, code=1)
+    assert metrics(tmp_path / "out") == first
+    assert set((tmp_path / "cache").glob("*/*")) == set(kept)
+
+    allowed = run(
+        command(undisturbed, tmp_path / "more", f"broken={tmp_path / 'broken'}", "--bad-images", "1"), 1
+    )
+    assert "broken" in allowed.stderr
+    assert "no images" in allowed.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", ["composer", "torchrun"])
+def test_ranks_give_the_same_numbers(
+    place: Path, undisturbed: Path, colours: Path, tmp_path: Path, launcher: str
+) -> None:
+    torchrun = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+    start = COMPOSER if launcher == "composer" else torchrun
+    tasks = f"held_out={place / 'test'},colours={colours}"
+    small = ("--batch-size", "7")
+    run(command(undisturbed, tmp_path / "one", tasks, *small, "--cache", "none"))
+    done = run(command(undisturbed, tmp_path / "two", tasks, *small, "--cache", "none", start=start))
+    assert metrics(tmp_path / "two") == metrics(tmp_path / "one")
+    assert done.stdout.count("written: ") == 1
+
+
+@pytest.mark.slow
+def test_an_error_on_two_ranks_is_said_once_and_ends_both(undisturbed: Path, tmp_path: Path) -> None:
+    words = command(undisturbed, tmp_path / "out", "imagnet", start=COMPOSER)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode != 0
+    assert done.stderr.count("imagnet: unknown task") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--tasks", "imagnet"], "error: imagnet: unknown task (did you mean imagenet?"),
+        (["--tasks", "imagenet", "--root", "nowhere"], "error: none of the tasks has its data here"),
+        (["--tasks", "imagenet", "--compare", "veclip_b16_12"], "did you mean veclip_b16_12m"),
+    ],
+)
+def test_errors_are_one_line(undisturbed: Path, words: list[str], said: str) -> None:
+    done = run([sys.executable, "-m", "train.evaluate", str(undisturbed), *words], code=1)
+    assert said in done.stderr.splitlines()[-1]
+
+
+def test_a_model_that_is_none(tmp_path: Path, colours: Path) -> None:
+    done = run([sys.executable, "-m", "train.evaluate", str(tmp_path), "--tasks", f"x={colours}"], code=1)
+    assert done.stderr.startswith(f"error: model {tmp_path}: holds neither latest-rank0.pt")
+    run([sys.executable, "-m", "train.evaluate"], code=2)
+
+
+def test_the_list_names_tasks_groups_and_published_models() -> None:
+    said = run([sys.executable, "-m", "train.evaluate", "--list"]).stdout
+    for part in (
+        "  imagenet: ",
+        "clip-benchmark/wds_vtab-pets",
+        "  vtab: caltech101, ",
+        "  veclip_b16_12m: ",
+    ):
+        assert part in said

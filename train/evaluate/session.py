@@ -1,0 +1,181 @@
+"""One evaluation: a model on tasks, their table and report; a task that fails leaves the others alone."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from composer.utils import dist, get_device
+
+from engine.errors import UserError
+from engine.native import commit_file
+from train.evaluate.cache import default_cache
+from train.evaluate.embed import EmbedOptions, embed_set, embed_texts
+from train.evaluate.encoder import Encoder, ModelOptions
+from train.evaluate.models import open_encoder
+from train.evaluate.published import Figure, check_model, lookup
+from train.evaluate.report import write_report
+from train.evaluate.resolve import Located, resolve
+from train.evaluate.results import TaskResult
+from train.evaluate.scoring import score
+from train.evaluate.sets import find_kind, open_set
+from train.evaluate.table import as_json, as_markdown, as_text, rows
+from train.together import agree, attempt, fail_alike
+
+TABLE, PAGE = "evaluation", "report.html"
+PACKAGES = ("torch", "open_clip_torch", "transformers", "veclip-engine")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a user wants.
+
+    Attributes:
+        model: what to measure.
+        tasks: words of --tasks.
+        root: folder of the data sets.
+        out: folder of table and report.
+        compare: name of a published model, or None.
+        embed: batches, cache, unreadable images.
+    """
+
+    model: ModelOptions
+    tasks: tuple[str, ...]
+    root: Path
+    out: Path
+    compare: str | None
+    embed: EmbedOptions
+
+    @staticmethod
+    def of(options: argparse.Namespace) -> Choice:
+        """From the command line."""
+        model = ModelOptions(
+            model=options.model,
+            pretrained=options.pretrained,
+            tokenizer=options.tokenizer,
+            transform=options.transform,
+            averaged=options.weights == "averaged",
+            device=options.device,
+            precision=options.precision,
+        )
+        cache = None if options.cache == "none" else Path(options.cache or default_cache())
+        return Choice(
+            model,
+            tuple(word for word in options.tasks.split(",") if word),
+            options.root,
+            options.out or _default_out(options.model),
+            options.compare,
+            EmbedOptions(options.batch_size, cache, options.bad_images),
+        )
+
+
+def _default_out(model: str) -> Path:
+    """In the folder of a run or model; here for what is elsewhere."""
+    path = Path(model).expanduser()
+    if path.is_dir():
+        return path / TABLE
+    return path.parent / TABLE if path.is_file() else Path(TABLE) / path.name
+
+
+def evaluate(choice: Choice) -> int:
+    """Measure, print and write.
+
+    Returns:
+        The exit code, the same on every rank: 1 when a task failed.
+
+    Raises:
+        UserError: on all ranks alike, before the first task.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        dist.initialize_dist(get_device(None))
+    if choice.compare is not None:
+        check_model(choice.compare)
+    located, missing = agree(lambda: resolve(choice.tasks, choice.root))
+    absent = {one.task.name: one.message for one in missing}
+    for message in absent.values():
+        _tell(f"missing: {message}")
+    if not located:
+        raise UserError("none of the tasks has its data here; see --root, or give NAME=PATH")
+    encoder, failure = attempt(lambda: open_encoder(choice.model))
+    fail_alike(failure)
+    assert encoder is not None
+    results, failed = _measure_all(located, encoder, choice.embed)
+    if dist.get_global_rank() == 0:
+        about = _about(encoder, choice, absent, failed)
+        _write(results, choice, about)
+    return 1 if failed else 0
+
+
+def _tell(line: str) -> None:
+    if dist.get_global_rank() == 0:
+        print(line, file=sys.stderr, flush=True)
+
+
+def _measure_all(
+    located: Sequence[Located], encoder: Encoder, options: EmbedOptions
+) -> tuple[list[TaskResult], dict[str, str]]:
+    results, failed = [], {}
+    for place in located:
+        try:
+            results.append(_measure(place, encoder, options))
+        except UserError as error:  # on all ranks alike
+            failed[place.task.name] = str(error)
+            _tell(f"failed: {place.task.name}: {error}")
+    return results, failed
+
+
+def _measure(place: Located, encoder: Encoder, options: EmbedOptions) -> TaskResult:
+    began = time.monotonic()
+    task = place.task
+    if not task.source:  # a set of one's own says itself what it holds
+        task = replace(task, kind=agree(lambda: find_kind(place.path)))
+    images, failure = attempt(lambda: open_set(place.path, task.kind, task))
+    fail_alike(failure)
+    assert images is not None
+    embedded = embed_set(images, encoder, options, task.title)
+    found = score(task, images, embedded, lambda texts: embed_texts(texts, encoder, options))
+    seconds = time.monotonic() - began
+    return TaskResult(
+        task, images.where, found.metrics, found.sizes, tuple(embedded.rejects), found.detail, images, seconds
+    )
+
+
+def _about(
+    encoder: Encoder, choice: Choice, absent: Mapping[str, str], failed: Mapping[str, str]
+) -> dict[str, object]:
+    """What the figures belong to."""
+    versions = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return {
+        "model": {"name": encoder.name, "id": encoder.id, **encoder.description},
+        "compared with": choice.compare,
+        "missing": absent,
+        "failed": failed,
+        "versions": versions,
+    }
+
+
+def _write(results: Sequence[TaskResult], choice: Choice, about: Mapping[str, object]) -> None:
+    table = rows(results, lambda task, metric: _published(task, metric, choice.compare))
+    if table:
+        print(as_text(table))
+    choice.out.mkdir(parents=True, exist_ok=True)
+    commit_file(choice.out / f"{TABLE}.json", as_json(table, results, about).encode())
+    commit_file(choice.out / f"{TABLE}.md", as_markdown(table, about).encode())
+    write_report(choice.out / PAGE, results, table, about)
+    print(f"written: {choice.out} ({TABLE}.json, {TABLE}.md, {PAGE})")
+
+
+def _published(task: str, metric: str, model: str | None) -> Figure | None:
+    return next((figure for figure in lookup(task, metric) if figure.model == model), None)
