@@ -18,6 +18,8 @@ from PIL import Image
 from streaming import MDSWriter
 
 from engine.build.samples import COLUMNS
+from engine.shards.encodings import encode_column
+from engine.shards.sample_hash import SAMPLE_HASH, batch_hashes
 from engine.tokenizers import load_tokenizer
 from engine.tokenizers.clip import WORD_END, build_vocab, load_merges
 
@@ -73,7 +75,7 @@ def _row(key: str, kind: tuple[int, int, int], rng: np.random.Generator) -> dict
     texts = _texts(kind, rng)
     ids, lengths = load_tokenizer("clip", CONTEXT).encode_batch([texts[source] for source in SOURCES])
     assert lengths.tolist() == [7, 5]
-    return {
+    row = {
         "key": key,
         "image": _jpeg(kind, rng),
         "width": 64,
@@ -83,8 +85,9 @@ def _row(key: str, kind: tuple[int, int, int], rng: np.random.Generator) -> dict
         "caption_counts": np.ones(len(SOURCES), np.uint16),
         "token_lengths": lengths.astype(np.uint16),
         "tokens": ids,
-        "sample_hash": 0,
     }
+    encoded = {name: encode_column(COLUMNS[name], [value]) for name, value in row.items()}
+    return {**row, SAMPLE_HASH: int(batch_hashes(encoded)[0])}
 
 
 def _jpeg(kind: tuple[int, int, int], rng: np.random.Generator) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -54,8 +55,8 @@ def test_what_is_missing_or_fails_leaves_the_rest(
     place: Path, undisturbed: Path, colours: Path, tmp_path: Path
 ) -> None:
     """A second command computes nothing, and says the same."""
-    (tmp_path / "broken" / "a").mkdir(parents=True)
-    (tmp_path / "broken" / "a" / "0.jpg").write_bytes(b"no image")
+    shutil.copytree(colours, tmp_path / "broken")
+    (tmp_path / "broken" / "red" / "0.png").write_bytes(b"no image")
     tasks = f"imagenet,held_out={place / 'test'},broken={tmp_path / 'broken'},colours={colours}"
     words = command(undisturbed, tmp_path / "out", tasks, "--root", str(tmp_path))
     done = run(words, code=1)
@@ -72,11 +73,10 @@ def test_what_is_missing_or_fails_leaves_the_rest(
     assert metrics(tmp_path / "out") == first
     assert set((tmp_path / "cache").glob("*/*")) == set(kept)
 
-    allowed = run(
-        command(undisturbed, tmp_path / "more", f"broken={tmp_path / 'broken'}", "--bad-images", "1"), 1
-    )
-    assert "broken" in allowed.stderr
-    assert "no images" in allowed.stderr
+    run(command(undisturbed, tmp_path / "more", f"broken={tmp_path / 'broken'}", "--bad-images", "1"))
+    (task,) = written(tmp_path / "more")["tasks"]
+    assert task["sizes"] == {"images": 14, "classes": 3}
+    assert [reject["key"] for reject in task["rejects"]] == ["red/0.png"]
 
 
 @pytest.mark.slow
