@@ -48,8 +48,7 @@ def score(task: Task, image_set: ImageSet, embedded: Embedded, encode_texts: Tex
         encode_texts: gives the features of the classes' texts, float32 [M, D].
 
     Returns:
-        Fractions by name; the sizes `images` and `texts` or `classes`, with `protocol_images` beside them
-        where the protocol has another number of images; what the report shows.
+        Fractions by name; the sizes `images` and `texts` or `classes`; what the report shows.
 
     Raises:
         UserError: no images or no captions, or labels that do not fit the task.
@@ -59,14 +58,10 @@ def score(task: Task, image_set: ImageSet, embedded: Embedded, encode_texts: Tex
             f"{task.name}: {image_set.where}: no images or no captions were read; nothing to score"
         )
     if task.kind is Kind.RETRIEVAL:
-        scores = _score_retrieval(embedded, encode_texts)
-    elif task.kind is Kind.SAME_CLASS:
-        scores = _score_same_class(embedded)
-    else:
-        scores = _score_classes(task, image_set, embedded, encode_texts)
-    if task.images in (None, scores.sizes["images"]):
-        return scores
-    return scores._replace(sizes={**scores.sizes, "protocol_images": task.images})
+        return _score_retrieval(embedded, encode_texts)
+    if task.kind is Kind.SAME_CLASS:
+        return _score_same_class(embedded)
+    return _score_classes(task, image_set, embedded, encode_texts)
 
 
 def _score_classes(task: Task, image_set: ImageSet, embedded: Embedded, encode_texts: TextEncoder) -> Scores:

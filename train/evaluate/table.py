@@ -9,11 +9,13 @@ from dataclasses import asdict, dataclass
 from itertools import groupby
 from typing import Any
 
+from train.evaluate import registry
 from train.evaluate.published import Figure
 from train.evaluate.results import TaskResult
 from train.keeping.checkpoints import flat
 
 FORMAT = "veclip-evaluation/1"
+VTAB = "vtab"
 
 
 @dataclass(frozen=True)
@@ -52,23 +54,34 @@ class Row:
 def rows(
     results: Sequence[TaskResult], published: Callable[[str, str], Figure | None] | None = None
 ) -> list[Row]:
-    """All figures, in the order of the results.
+    """All figures, in the order of the results, and the mean of VTAB's tasks.
 
     Args:
         results: tasks that were measured.
         published: by name of the task and the metric, the figure to compare with.
     """
-    return [
-        Row(
-            result.task.name,
-            result.task.title,
-            metric,
-            value,
-            published(result.task.name, metric) if published else None,
-            measured(result),
-        )
+    find = published or (lambda task, metric: None)
+    found = [
+        Row(task.name, task.title, metric, value, find(task.name, metric), measured(result))
         for result in results
+        for task in (result.task,)
         for metric, value in result.metrics.items()
+    ]
+    return found + _mean_rows(results, find)
+
+
+def _mean_rows(results: Sequence[TaskResult], published: Callable[[str, str], Figure | None]) -> list[Row]:
+    """VTAB's mean, when all of its tasks were measured: of the metrics that each of them has."""
+    nine = registry.groups()[VTAB]
+    measured_ones = {result.task.name: result.metrics for result in results}
+    if not measured_ones.keys() >= set(nine):
+        return []
+    tables = [measured_ones[name] for name in nine]
+    title, note = f"VTAB, mean of {len(nine)}", ", ".join(nine)
+    return [
+        Row(VTAB, title, metric, sum(t[metric] for t in tables) / len(nine), published(VTAB, metric), note)
+        for metric in tables[0]
+        if all(metric in table for table in tables)
     ]
 
 
@@ -144,7 +157,14 @@ def as_json(table: Sequence[Row], results: Sequence[TaskResult], about: Mapping[
     """Everything, unrounded; fractions, null for what is no number."""
     published = {(row.task, row.metric): row for row in table if row.published}
     tasks = [_task(result, published) for result in results]
-    return json.dumps({"format": FORMAT, "about": about, "tasks": tasks}, indent=1, default=str) + "\n"
+    means = [
+        {"task": row.task, "metric": row.metric, "value": _number(row.value)}
+        | ({"published": _figure(row)} if row.published else {})
+        for row in table
+        if row.task == VTAB
+    ]
+    whole = {"format": FORMAT, "about": about, "tasks": tasks, "means": means}
+    return json.dumps(whole, indent=1, default=str) + "\n"
 
 
 def _task(result: TaskResult, published: Mapping[tuple[str, str], Row]) -> dict[str, Any]:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import dataclasses
 import json
 
+import pytest
+
 from engine.records import Reject
 from tests.train.evaluate.results_kit import class_result, retrieval_result
+from train.evaluate import registry
 from train.evaluate.published import Figure
 from train.evaluate.table import as_json, as_markdown, as_text, facts, rows
 
@@ -71,3 +74,21 @@ def test_facts_are_texts_by_dotted_name() -> None:
         ("a.b", "1, 2"),
         ("e", "False"),
     ]
+
+
+def test_vtab_has_a_mean_when_all_nine_were_measured() -> None:
+    nine = registry.groups()["vtab"]
+    metrics = [{"clip/top_1": at / 10, "clip/top_5": 0.5} for at in range(9)]
+    del metrics[3]["clip/top_5"]  # pcam has two classes
+    results = [
+        dataclasses.replace(BIRDS, task=registry.task(name), metrics=table)
+        for name, table in zip(nine, metrics, strict=True)
+    ]
+    figure = dataclasses.replace(PAPER, value=0.3)
+    table = rows(results, lambda task, metric: figure if task == "vtab" else None)
+    assert [(row.task, row.metric, row.value) for row in table[17:]] == [
+        ("vtab", "clip/top_1", pytest.approx(0.4))
+    ]
+    (mean,) = json.loads(as_json(table, results, {}))["means"]
+    assert (mean["metric"], mean["published"]["difference"]) == ("clip/top_1", pytest.approx(0.1))
+    assert all(row.task != "vtab" for row in rows(results[1:]))

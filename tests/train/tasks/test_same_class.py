@@ -103,7 +103,7 @@ def test_the_task() -> None:
     assert set(metrics) == {
         f"{p}{m}" for p in ("", "landmarks/", "inat/") for m in ("map_official", "map_exclude_self")
     }
-    assert sizes == {"images": 20, "classes": 2, "protocol_images": 12000}
+    assert sizes == {"images": 20, "classes": 2}
     assert detail is None
 
 
