@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from engine.records import Reject
 from tests.engine.browser import AVAILABLE, REQUIRED, Browser
 from tests.train.evaluate.results_kit import HOSTILE, Drawn, Gone, class_result, retrieval_result
+from train.evaluate import registry
 from train.evaluate.published import Figure
 from train.evaluate.report import write_report
 from train.evaluate.report.worst import confusions, furthest, weakest
@@ -194,6 +195,24 @@ def test_a_browser_draws_it_for_everyone(tmp_path: Path) -> None:
         assert browser.run("return document.documentElement.style.colorScheme") in ("dark", "light")
         browser.resize(375, 800)
         assert browser.run(WIDEST) == 375
+
+
+@pytest.mark.skipif(not AVAILABLE and not REQUIRED, reason="needs chromium and chromedriver")
+def test_a_browser_shows_the_mean_behind_the_tasks(tmp_path: Path) -> None:
+    page, birds = tmp_path / "page.html", everything()[2]
+    nine = [
+        dataclasses.replace(birds, task=registry.task(name), metrics={"clip/top_1": 0.4})
+        for name in registry.groups()["vtab"]
+    ]
+    write_report(page, nine, rows(nine, published), {"model": {"name": "tiny"}})
+    with Browser() as browser:
+        browser.open(page)
+        assert browser.log() == []
+        texts = "return [...document.querySelectorAll('#table tbody')].map(e => e.innerText)"
+        *tasks, mean = browser.run(texts)
+    assert len(tasks) == 9
+    assert mean.startswith("VTAB, mean of 9")
+    assert all(cell in mean for cell in ("40.00", "50.00", "\u221210.00", "VeCLIP, table 3"))
 
 
 @pytest.mark.skipif(not AVAILABLE and not REQUIRED, reason="needs chromium and chromedriver")

@@ -48,9 +48,14 @@ def page_data(
         "about": list(facts({name: value for name, value in about.items() if name not in ABSENT})),
         "absent": [fact for name in ABSENT for fact in facts({"": about.get(name)})],
         "rows": [_row(row) for row in table],
+        "means": [_mean(row) for row in table if row.task not in {result.task.name for result in results}],
         "tasks": sections,
         "pictures": pictures.shown,
     }
+
+
+def _mean(row: Row) -> dict[str, str]:
+    return {"task": row.task, "title": row.title, "measured": row.note}
 
 
 def _row(row: Row) -> dict[str, Any]:

@@ -51,13 +51,15 @@ function tableOf() {
   const box = table(heads, [], 1);
   if (compared) box.querySelector("th:last-child").className = "";
   box.querySelector("tbody").remove();
-  for (const [at, task] of data.tasks.entries()) {
-    const head = make("th", "", null, linkTo(task, at), make("span", "", task.measured));
+  const block = (name, ...title) => {
+    const head = make("th", "", null, ...title);
     head.scope = "rowgroup";
     head.colSpan = heads.length;
-    const rows = data.rows.filter((row) => row.task === task.name).map((row) => figureRow(row, compared));
+    const rows = data.rows.filter((row) => row.task === name).map((row) => figureRow(row, compared));
     box.append(make("tbody", "", null, make("tr", "", null, head), ...rows));
-  }
+  };
+  for (const [at, task] of data.tasks.entries()) block(task.name, linkTo(task, at), make("span", "", task.measured));
+  for (const mean of data.means) block(mean.task, shown("span", "", mean.title), make("span", "", mean.measured));
   return box;
 }
 
