@@ -320,3 +320,6 @@ CAPTION_LAYOUTS: list[Callable[[Path], None]] = [
     caption_tars, caption_parquet, caption_columns, caption_arrow, coco, karpathy, flickr30k_tokens, flickr8k,
     flickr_csv, kaggle_captions, hub_csv, beside, own_shards,
 ]  # fmt: skip
+
+# how many images there are is known only once they are read
+UNCOUNTED = {class_tars, class_arrow, caption_tars, caption_arrow, beside}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import tarfile
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 from engine.errors import UserError
 from engine.records import REJECT_CODES, Reject
 from engine.records.text import MAX_CAPTION_CHARS
+from tests.engine.sources_kit import tar_bytes
 from tests.train.sets import kit
 from train.evaluate.sets.base import ImageSet, Item
 
@@ -29,11 +29,7 @@ def codes(found: ImageSet) -> list[str]:
 
 def tar_of(path: Path, *members: tuple[str, bytes]) -> Path:
     path.parent.mkdir(exist_ok=True, parents=True)
-    with tarfile.open(path, "w") as tar:
-        for name, data in members:
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            tar.addfile(info, io.BytesIO(data))
+    path.write_bytes(tar_bytes(members))
     return path
 
 
@@ -52,21 +48,14 @@ def test_bad_labels_in_tars(tmp_path: Path) -> None:
 
 
 def test_hostile_tars(tmp_path: Path) -> None:
+    link = tarfile.TarInfo("b.jpg")
+    link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+    members = [
+        ("b.txt", b"b"), ("../c.jpg", kit.IMAGES[0]), ("../c.txt", b"c"),
+        ("d.jpg", kit.IMAGES[1]), ("d.txt", b"d\n\0\n"),
+    ]  # fmt: skip
     path = tmp_path / "0.tar"
-    with tarfile.open(path, "w") as tar:
-        link = tarfile.TarInfo("b.jpg")
-        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
-        tar.addfile(link)
-        for name, data in (
-            ("b.txt", b"b"),
-            ("../c.jpg", kit.IMAGES[0]),
-            ("../c.txt", b"c"),
-            ("d.jpg", kit.IMAGES[1]),
-            ("d.txt", b"d\n\0\n"),
-        ):
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            tar.addfile(info, io.BytesIO(data))
+    path.write_bytes(link.tobuf() + tar_bytes(members))
     assert codes(kit.captions_at(path)) == ["not_a_file", "unsafe_path", "caption_nul"]
 
 

@@ -36,6 +36,7 @@ def test_classes(tmp_path: Path, layout: Callable[[Path], None]) -> None:
         assert [item.label for item in items] == kit.LABELS
     assert {item.texts for item in items} == {()}
     check_set(found)
+    assert found.images == (None if layout in kit.UNCOUNTED else kit.COUNT)
     assert find_kind(tmp_path / "set") is Kind.CLASSES
     same = open_set(tmp_path / "set", Kind.SAME_CLASS, kit.ANY[Kind.SAME_CLASS])
     assert kit.read(same) == items
@@ -52,6 +53,7 @@ def test_captions(tmp_path: Path, layout: Callable[[Path], None]) -> None:
     assert {(item.label, item.sources) for item in items} == {("", ())}
     assert (found.labels, found.classnames, found.templates) == ((), (), ())
     check_set(found)
+    assert found.images == (None if layout in kit.UNCOUNTED else kit.COUNT)
     assert find_kind(tmp_path / "set") is Kind.RETRIEVAL
     check_wrong_kind(tmp_path / "set", Kind.CLASSES)
 
@@ -60,7 +62,6 @@ def check_set(found: ImageSet) -> None:
     """What holds for every set: units partition it and can be read alone, keys tell images apart."""
     items = kit.items(found)
     assert len({item.key for item in items}) == kit.COUNT
-    assert found.images in (None, kit.COUNT)
     units = found.units()
     assert len(units) > 1
     assert len({unit.name for unit in units}) == len(units)

@@ -48,7 +48,7 @@ LAYOUTS = (
     Layout("images with a .txt beside each, one caption a line", CAPTIONED, find_beside),
     Layout("images named after the number of their class (17_name.jpg)", (Kind.SAME_CLASS,), find_numbered),
     Layout("images named after a class of the task (LABEL_name.jpg)", LABELLED, find_named_classes),
-    Layout("class folders", LABELLED, find_class_folders),
+    Layout("class folders on a disk", LABELLED, find_class_folders),
 )
 
 

@@ -16,6 +16,7 @@ OTHERS = ("train", "training", "trainval", "restval", "extra", "unsupervised")
 _NUMBER = re.compile(r"(\d+)")
 # One file of several that are a whole: `test-00000-of-00004.parquet`.
 _PART = re.compile(r"(?P<name>.*)-\d{5}-of-(?P<count>\d{5})\.\w+")
+SPLIT_COLUMN = "split"
 UNIT_IMAGES = 256  # images a work unit: few enough that ranks share small sets evenly
 
 

@@ -11,6 +11,7 @@ from engine.shards.checks import check_shard
 from engine.shards.encodings import decode_value
 from engine.shards.reader import MdsDataset, open_dataset
 from engine.sources import Unit
+from engine.sources.storage import is_url
 from train.evaluate.sets.base import ImageSet, Item
 from train.evaluate.sets.place import UNIT_IMAGES, Place
 from train.evaluate.tasks import Kind, Task
@@ -20,7 +21,11 @@ COLUMNS = ("key", "image", "captions")
 
 def find_shards(place: Place, kind: Kind, task: Task) -> ImageSet | None:
     """A folder with index.json and dataset.json."""
-    return ShardSet(place.path) if place.file("index.json") and place.file("dataset.json") else None
+    if not (place.file("index.json") and place.file("dataset.json")):
+        return None
+    if is_url(place.path):
+        raise UserError(f"{place.path}: shards are read from a disk; copy the folder to one")
+    return ShardSet(place.path)
 
 
 class ShardSet(ImageSet):

@@ -19,16 +19,15 @@ from engine.sources.images import holds, read_image, roots_of
 from engine.sources.open import open_rows
 from engine.sources.options import MAX_IMAGE_BYTES
 from engine.sources.rows import RowReader
-from engine.sources.storage import base_name, is_url, list_dir, parent
+from engine.sources.storage import base_name, list_dir, parent
 from engine.sources.table import Table, TableSource
 from train.evaluate.sets.base import ImageSet
 from train.evaluate.sets.captions import caption_fields
-from train.evaluate.sets.place import UNIT_IMAGES, Place, held_out, look, split_files
+from train.evaluate.sets.place import SPLIT_COLUMN, UNIT_IMAGES, Place, held_out, look, split_files
 from train.evaluate.sets.records import RecordSet, SetAssembler
 from train.evaluate.sets.tars import text_lines
 from train.evaluate.tasks import Kind, Task
 
-SPLIT_COLUMN = "split"
 TEST_LIST = "testimages.txt"  # Flickr_8k.testImages.txt
 TEXT_FOLDERS = (
     "annotations",
@@ -135,7 +134,7 @@ def split_value(reader: RowReader) -> str:
 
 def listed(table: str) -> frozenset[str] | None:
     """The images that a list of test images beside the table names, if there is one."""
-    if is_url(table):
+    if table.startswith(("http://", "https://")):  # where no folder can be listed
         return None
     lists = [entry.path for entry in list_dir(parent(table)) if entry.name.lower().endswith(TEST_LIST)]
     return frozenset(text_lines(lists[0])) - {""} if len(lists) == 1 else None

@@ -13,8 +13,8 @@ from engine.sources.detect import find_tars as tars_at
 from engine.sources.open import FILE_CAPTIONS
 from engine.sources.options import MAX_TEXT_BYTES
 from engine.sources.storage import exists, is_dir, join, open_binary, parent
-from engine.sources.tarstream import TarError, TarStream
-from engine.sources.webdataset import WebDatasetSource, fields_of, open_tar
+from engine.sources.tarstream import TarStream
+from engine.sources.webdataset import DAMAGE, WebDatasetSource, fields_of, open_tar
 from train.evaluate.sets.base import ImageSet
 from train.evaluate.sets.place import UNIT_IMAGES, Place, held_out, in_order, is_split, look
 from train.evaluate.sets.records import LABEL, Fields, RecordSet, SetAssembler
@@ -97,7 +97,7 @@ def describe(folder: str, path: str) -> str:
                     break
                 first = key
                 found.add(field)
-    except TarError:
+    except DAMAGE:
         pass  # reading it says so, as a reject
     return "classification" if LABEL_FIELD in found else "retrieval" if found & {"txt", "json"} else ""
 
@@ -139,7 +139,10 @@ def text_lines(path: str) -> list[str]:
         return []
     with open_binary(path) as stream:
         try:
-            text = stream.read(MAX_TEXT_BYTES).decode("utf-8-sig")
+            data = stream.read(MAX_TEXT_BYTES + 1)
+            text = data.decode("utf-8-sig")
         except UnicodeDecodeError as error:
             raise UserError(f"{path}: not UTF-8: {error}") from error
+    if len(data) > MAX_TEXT_BYTES:
+        raise UserError(f"{path}: over {MAX_TEXT_BYTES >> 20} MiB; expected a list of names or lines")
     return [line.strip() for line in text.strip("\n").splitlines()]
