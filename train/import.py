@@ -12,7 +12,7 @@ from engine.command import command_parser, exit_code
 EXAMPLE = """examples:
   python -m train.import models/ViT-B-32-open_clip --out runs/b32
   python -m train.import veclip_b16_12m --tokenizer t5-base --out runs/apple_12m
-  python -m train.evaluate runs/b32 --data shards/test
+  python -m train.evaluate runs/b32 --tasks held_out=shards/test
   composer train/run.py RECIPE load_path=runs/b32/latest-rank0.pt load_weights_only=true
 
 FOLDER has open_clip_config.json and open_clip_model.safetensors, or is a CLIPModel's (config.json and
