@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,14 +48,16 @@ def page_data(
         "about": list(facts({name: value for name, value in about.items() if name not in ABSENT})),
         "absent": [fact for name in ABSENT for fact in facts({"": about.get(name)})],
         "rows": [_row(row) for row in table],
-        "means": [_mean(row) for row in table if row.task not in {result.task.name for result in results}],
+        "means": _means(table, {result.task.name for result in results}),
         "tasks": sections,
         "pictures": pictures.shown,
     }
 
 
-def _mean(row: Row) -> dict[str, str]:
-    return {"task": row.task, "title": row.title, "measured": row.note}
+def _means(table: Sequence[Row], tasks: Collection[str]) -> list[dict[str, str]]:
+    """What stands in the table without being a task, once each."""
+    others = {row.task: row for row in table if row.task not in tasks}
+    return [{"task": row.task, "title": row.title, "measured": row.note} for row in others.values()]
 
 
 def _row(row: Row) -> dict[str, Any]:

@@ -180,7 +180,7 @@ function section(task, at) {
 }
 
 byId("table").append(scrolled(tableOf(), "Figures"));
-byId("about").append(make("dl", "", null, ...data.about.flatMap(([name, text]) => [make("dt", "", name), shown("dd", "", text)])));
+byId("about").append(make("dl", "", null, ...data.about.map(([name, text]) => make("div", "", null, make("dt", "", name), shown("dd", "", text)))));
 if (data.absent.length) {
   const rows = data.absent.map((texts) => make("tr", "", null, ...texts.map((text) => shown("td", "", text))));
   byId("absent").append(scrolled(table(["task", "why"], rows), "Not measured"));
