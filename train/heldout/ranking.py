@@ -116,8 +116,10 @@ def place(scores_RC: Tensor, own_R1: Tensor) -> Tensor:
     """
     own_score = scores_RC.gather(1, own_R1)
     not_lower = torch.arange(scores_RC.shape[1], device=scores_RC.device).unsqueeze(0) >= own_R1
-    behind = (scores_RC < own_score) | ((scores_RC == own_score) & not_lower)
-    return (~behind).sum(dim=1)
+    behind = (scores_RC == own_score) & not_lower
+    behind |= scores_RC < own_score
+    # Booleans add up twice as fast in 32 bits, where a candidate's number fits too.
+    return scores_RC.shape[1] - behind.sum(dim=1, dtype=torch.int32).long()
 
 
 def chunks(queries: Tensor, candidates: Tensor) -> Iterator[tuple[slice, Tensor]]:
