@@ -119,7 +119,8 @@ def place(scores_RC: Tensor, own_R1: Tensor) -> Tensor:
     behind = (scores_RC == own_score) & not_lower
     behind |= scores_RC < own_score
     # Booleans add up twice as fast in 32 bits, where a candidate's number fits too.
-    return scores_RC.shape[1] - behind.sum(dim=1, dtype=torch.int32).long()
+    found: Tensor = scores_RC.shape[1] - behind.sum(dim=1, dtype=torch.int32).long()
+    return found
 
 
 def chunks(queries: Tensor, candidates: Tensor) -> Iterator[tuple[slice, Tensor]]:
