@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import torch
@@ -35,7 +36,7 @@ def make_place(place: Path, images: Path, flickr8k: Path, models: list[str]) -> 
         torch.manual_seed(0)
         torch.save({"state_dict": open_clip.create_model(name).state_dict()}, place / f"{name}.pt")
     _class_folders(place, images)
-    _captions(place / "retrieval", flickr8k)
+    _captions(place, flickr8k)
     draws = torch.Generator().manual_seed(1)
     features = [torch.randn(n, WIDTH, generator=draws) for n in (IMAGES, TEXTS)]
     unit = [torch.nn.functional.normalize(one, dim=-1) for one in features]
@@ -51,22 +52,21 @@ def _class_folders(place: Path, images: Path) -> None:
         label = file.name.split("_")[0]
         labels.append(label)
         (place / "classes" / label).mkdir(parents=True, exist_ok=True)
-        (place / "classes" / label / file.name).symlink_to(file.resolve())
+        shutil.copyfile(file, place / "classes" / label / file.name)
     names = open_clip.IMAGENET_CLASSNAMES[: len(set(labels))]
     (place / "classes.json").write_text(json.dumps(dict(zip(sorted(set(labels)), names, strict=True))))
 
 
-def _captions(out: Path, flickr8k: Path) -> None:
-    """The test images with their five captions, in the csv that CLIP_benchmark reads."""
+def _captions(place: Path, flickr8k: Path) -> None:
+    """The test images with their five captions: a table for us, and what CLIP_benchmark takes for csv."""
     wanted = set((flickr8k / "Flickr_8k.testImages.txt").read_text().split())
-    (out / "images").mkdir(parents=True)
-    lines = ["image,caption"]
+    (place / "retrieval" / "images").mkdir(parents=True)
+    rows = [("image", "caption")]
     for line in (flickr8k / "Flickr8k.token.txt").read_text(encoding="utf-8").splitlines():
         key, caption = line.split("\t")
-        name = key.split("#")[0]
-        if name in wanted:
-            lines.append(f'{name},"{caption.strip().replace(chr(34), chr(39))}"')
-            link = out / "images" / name
-            if not link.exists():
-                link.symlink_to((flickr8k / "images" / name).resolve())
-    (out / "captions.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        if (name := key.split("#")[0]) in wanted:
+            rows.append((name, caption.strip()))
+    for name in wanted & {row[0] for row in rows}:
+        shutil.copyfile(flickr8k / "images" / name, place / "retrieval" / "images" / name)
+    for file, mark in (("retrieval/captions.tsv", "\t"), ("captions.csv", ",")):
+        (place / file).write_text("".join(f"{mark.join(row)}\n" for row in rows), encoding="utf-8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import resource
 import sys
@@ -16,6 +17,14 @@ import torch
 KS = [1, 5, 10]
 TEMPLATE = "A photo of a {}."
 TINY = "bench-tiny"
+MODULES = {
+    "ours": ("train.evaluate.models", "train.evaluate.scoring", "train.evaluate.sets.open"),
+    "theirs": (
+        "clip_benchmark.metrics.zeroshot_classification",
+        "clip_benchmark.metrics.zeroshot_retrieval",
+        "clip_benchmark.models",
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -24,7 +33,7 @@ class Work:
 
     Attributes:
         side: `ours` or `theirs`.
-        task: `classes` (1,000 images, their 1,000 classes, one prompt), `retrieval`, or `ranking` (features only).
+        task: `classes` (1,000 images, their classes, one prompt), `retrieval`, or `ranking` (features only).
         place: folder made by `benchmarks.evaluate.data`.
         model: a name of open_clip's, or `bench-tiny`.
         bf16: autocast, which CLIP_benchmark has on unless told otherwise.
@@ -43,11 +52,10 @@ class Work:
 
 def ours(work: Work) -> dict[str, float]:
     """By the rooms of train.evaluate, without a cache."""
-    from train.evaluate.scoring import score
-
     from train.evaluate.embed import EmbedOptions, embed_set, embed_texts
     from train.evaluate.encoder import ModelOptions
     from train.evaluate.models import open_encoder
+    from train.evaluate.scoring import score
     from train.evaluate.sets import open_set
     from train.evaluate.tasks import ClassName, Kind, Task
 
@@ -77,12 +85,8 @@ def theirs(work: Work) -> dict[str, float]:
     from torchvision.datasets import ImageFolder
 
     place = Path(work.place)
-    model, transform, tokenizer = load_clip(
-        model_type="open_clip",
-        model_name=work.model,
-        pretrained=str(place / f"{work.model}.pt"),
-        device="cpu",
-    )
+    weights = str(place / f"{work.model}.pt")
+    model, transform, tokenizer = load_clip("open_clip", work.model, weights, None, "cpu")
     model.eval()
     if work.task == "classes":
         dataset: Any = ImageFolder(str(place / "classes"), transform=transform)
@@ -92,9 +96,7 @@ def theirs(work: Work) -> dict[str, float]:
             [TEMPLATE.replace("{}", "{c}")], device="cpu", amp=work.bf16,
         )  # fmt: skip
         return found
-    dataset = Flickr(
-        str(place / "retrieval" / "images"), str(place / "retrieval" / "captions.csv"), transform
-    )
+    dataset = Flickr(str(place / "retrieval" / "images"), str(place / "captions.csv"), transform)
     loader = DataLoader(dataset, 64, num_workers=4, collate_fn=get_dataset_collate_fn("flickr8k"))
     found = zeroshot_retrieval.evaluate(
         model, loader, tokenizer, device="cpu", amp=work.bf16, recall_k_list=KS
@@ -142,13 +144,8 @@ def _ranking(work: Work) -> dict[str, float]:
 
 def _import(work: Work) -> None:
     """What importing takes is told apart: it is the same for any number of images."""
-    if work.side == "ours":
-        pass
-
-    else:
-        import clip_benchmark.metrics.zeroshot_classification
-        import clip_benchmark.metrics.zeroshot_retrieval
-        import clip_benchmark.models  # noqa: F401
+    for name in MODULES[work.side]:
+        importlib.import_module(name)
 
 
 def _busy() -> float:
