@@ -13,7 +13,7 @@ from torch import Tensor
 
 from engine.errors import UserError
 from engine.native import hash_bytes
-from engine.scoring.files import HF_CONFIG, OPEN_CLIP_CONFIG, ModelFiles
+from engine.scoring.files import HF_CONFIG, OPEN_CLIP_CONFIG, ModelFiles, find_model
 from engine.scoring.options import Compute, ModelChoice
 from engine.scoring.scorer import (
     Loaded,
@@ -120,11 +120,11 @@ def _hash(weights: Mapping[str, Tensor]) -> str:
 
 
 def _foreign(options: ModelOptions, compute: Compute) -> Encoder:
-    tokenizer = options.tokenizer
-    folder = Path(options.model).expanduser()
-    if tokenizer is None and not (folder / OPEN_CLIP_CONFIG).exists() and is_clip(folder):
-        tokenizer = "clip"  # transformers leaves out the cleaning of OpenAI's tokenizer
-    choice = ModelChoice(options.model, options.pretrained, None, tokenizer, options.transform)
+    choice = ModelChoice(options.model, options.pretrained, None, options.tokenizer, options.transform)
+    folder = find_model(choice).folder
+    if choice.tokenizer is None and folder and not (folder / OPEN_CLIP_CONFIG).exists() and is_clip(folder):
+        # transformers leaves out the cleaning of OpenAI's tokenizer
+        choice = dataclasses.replace(choice, tokenizer="clip")
     files, _, loaded = load_model(choice, compute)
     deciding = what_decides(files, compute, loaded)
     deciding |= {"tokenizer": loaded.reader.fingerprint, "sizes": _sizes(files)}
