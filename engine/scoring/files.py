@@ -107,7 +107,23 @@ def _architecture(choice: ModelChoice) -> ModelFiles:
             f"--pretrained {choice.pretrained}: no file, and open_clip has no such weights of {choice.model}"
             f"{nearest(choice.pretrained, tags)}"
         )
+    _refuse_other_gelu(choice.model, choice.pretrained)
     return _tagged(choice.model, choice.pretrained)
+
+
+def _refuse_other_gelu(model: str, tag: str) -> None:
+    """open_clip only warns when weights meet an architecture with another activation than they had."""
+    import open_clip
+
+    theirs = bool((open_clip.get_pretrained_cfg(model, tag) or {}).get("quick_gelu", False))
+    ours = bool((open_clip.get_model_config(model) or {}).get("quick_gelu", False))
+    if theirs != ours:
+        had, other = (
+            ("with", f"{model}-quickgelu") if theirs else ("without", model.removesuffix("-quickgelu"))
+        )
+        raise UserError(
+            f"--pretrained {tag}: was trained {had} QuickGELU, unlike {model}; the architecture is {other}"
+        )
 
 
 def _tagged(model: str, tag: str) -> ModelFiles:

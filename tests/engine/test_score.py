@@ -350,6 +350,9 @@ def test_models_that_cannot_be_loaded_are_named(models: Path, tmp_path: Path) ->
     assert "no such folder" in error(tmp_path / "nowhere")
     assert "did you mean ViT-B-32?" in error("ViT-B-23")
     assert "needs --pretrained" in error("ViT-B-32")
+    assert "was trained with QuickGELU, unlike ViT-B-32; the architecture is ViT-B-32-quickgelu" in error(
+        "ViT-B-32", "openai"
+    )
     assert "no such weights of ViT-B-32 (did you mean laion2b_s34b_b79k?)" in error(
         "ViT-B-32", "laion2b_s34b"
     )

@@ -66,9 +66,9 @@ def test_a_second_run_computes_nothing_and_an_interrupted_one_goes_on(tmp_path: 
     images, options = SmallSet((5, 33), broken=(2,)), EmbedOptions(4, tmp_path, bad_images=1)
     stopped = MeanEncoder()
     stopped.fail_after = 20
-    with pytest.raises(RuntimeError, match="stopped"):
+    with pytest.raises(UserError, match="stopped"):
         embed_set(images, stopped, options)
-    kept = len(list(tmp_path.rglob("*"))) - 1
+    kept = len(list(tmp_path.rglob("*.features")))
     assert 3 <= kept <= 5
     rest = MeanEncoder()
     whole = embed_set(images, rest, options)
@@ -127,17 +127,24 @@ def test_texts_are_computed_once_and_kept(tmp_path: Path) -> None:
 
 
 def test_the_cache_keeps_to_its_limit_and_drops_what_was_not_used(tmp_path: Path) -> None:
-    cache = FeatureCache(tmp_path, "model")
+    """What else lies in a folder that a user named is left alone."""
+    cache, folder = FeatureCache(tmp_path, "model"), tmp_path / "veclip-features" / "model"
+    own = [tmp_path / "data" / "images.tar", tmp_path / "veclip-features" / "model" / "notes"]
+    for path in own:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(bytes(10_000))
+        os.utime(path, (0, 0))
     rows = Rows(np.ones((2, 50), np.float32), np.zeros(2, np.uint8))
     digests = [digest_of("images", [bytes([n])]) for n in range(6)]
     for at, digest in enumerate(digests):
         cache.keep(digest, rows)
-        os.utime(tmp_path / "model" / digest, (at, at))
+        os.utime(folder / f"{digest}.features", (at, at))
     assert cache.find(digests[0], 2) is not None  # used just now
     assert cache.find(digests[1], 3) is None  # of another number of rows
-    size = (tmp_path / "model" / digests[0]).stat().st_size
+    size = (folder / f"{digests[0]}.features").stat().st_size
     cache.trim(3 * size)
-    assert {path.name for path in (tmp_path / "model").iterdir()} == {digests[0], *digests[4:]}
+    assert {path.stem for path in folder.glob("*.features")} == {digests[0], *digests[4:]}
+    assert all(path.exists() for path in own)
 
 
 def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
@@ -148,9 +155,9 @@ def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 def test_where_the_default_cache_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
-    assert default_cache() == Path("/somewhere/veclip-engine/features")
+    assert default_cache() == Path("/somewhere/veclip-engine")
     monkeypatch.delenv("XDG_CACHE_HOME")
-    assert default_cache() == Path.home() / ".cache" / "veclip-engine" / "features"
+    assert default_cache() == Path.home() / ".cache" / "veclip-engine"
 
 
 def test_two_ranks_see_what_one_sees_bit_for_bit(tmp_path: Path) -> None:
@@ -168,8 +175,7 @@ def test_two_ranks_see_what_one_sees_bit_for_bit(tmp_path: Path) -> None:
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_rank_that_fails_ends_the_other(rank: int) -> None:
     seen = run_world(World(2), fail_on_one_rank, rank)
-    assert seen[rank] == "RuntimeError: stopped"
-    assert seen[1 - rank] == f"UserError: rank {rank}: stopped"
+    assert seen == [f"UserError: rank {rank}: RuntimeError: stopped"] * 2
 
 
 @pytest.mark.slow
@@ -182,3 +188,9 @@ def test_under_composer(tmp_path: Path) -> None:
         seen = np.load(tmp_path / f"seen-{rank}.npz")
         assert np.array_equal(seen["image"], whole.image)
         assert np.array_equal(seen["texts"], texts)
+
+
+@pytest.mark.parametrize("changes", [{"batch_size": 0}, {"batch_size": -1}, {"bad_images": -1}])
+def test_numbers_that_cannot_be(changes: dict[str, int]) -> None:
+    with pytest.raises(UserError, match=r"--batch-size .*--bad-images .*expected at least 1 and 0"):
+        EmbedOptions(**changes)

@@ -115,6 +115,23 @@ def test_errors_are_one_line(undisturbed: Path, words: list[str], said: str) -> 
     assert said in done.stderr.splitlines()[-1]
 
 
+def test_a_folder_that_cannot_be_written_is_said_before_the_work(undisturbed: Path, colours: Path) -> None:
+    words = ["--tasks", f"colours={colours}", "--out", "/proc/evaluation"]
+    done = run([sys.executable, "-m", "train.evaluate", str(undisturbed), *words], code=1)
+    assert done.stderr.startswith("error: --out /proc/evaluation: cannot be written (")
+    assert done.stderr.count("\n") == 1
+
+
+def test_weights_that_are_not_ours(undisturbed: Path, colours: Path, tmp_path: Path) -> None:
+    (tmp_path / "vit.pt").touch()
+    words = ["--tasks", f"colours={colours}", "--out", str(tmp_path / "out")]
+    done = run([sys.executable, "-m", "train.evaluate", str(tmp_path / "vit.pt"), *words], code=1)
+    assert "ARCHITECTURE --pretrained" in done.stderr
+    more = [*words, "--pretrained", "openai"]
+    done = run([sys.executable, "-m", "train.evaluate", str(undisturbed), *more], code=1)
+    assert "--pretrained openai: " in done.stderr
+
+
 def test_a_model_that_is_none(tmp_path: Path, colours: Path) -> None:
     done = run([sys.executable, "-m", "train.evaluate", str(tmp_path), "--tasks", f"x={colours}"], code=1)
     assert done.stderr.startswith(f"error: model {tmp_path}: holds neither latest-rank0.pt")

@@ -12,7 +12,7 @@ from engine.command import command_parser, exit_code
 EXAMPLE = """examples:
   python -m train.evaluate runs/tiny_cpu --tasks held_out=out/tiny_test
   python -m train.evaluate runs/veclip_b16 --tasks veclip --root data --compare veclip_b16_12m
-  python -m train.evaluate ViT-B-32 --pretrained openai --tasks imagenet,vtab,coco,flickr30k --root data
+  python -m train.evaluate ViT-B-32-quickgelu --pretrained openai --tasks imagenet,vtab,retrieval --root data
   python -m train.evaluate veclip_b16_12m --tokenizer t5-base --tasks imagenet --root data
   python -m train.evaluate runs/b16 --tasks imagenet=/data/ILSVRC/val,birds=birds.csv
   composer -n 8 -m train.evaluate runs/veclip_l14 --tasks all --root data

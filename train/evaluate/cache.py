@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from train.evaluate.encoder import Features
 # Magic, the batch's hash, rows, numbers a row, hash of what follows: a status a row, then the features.
 _HEADER = struct.Struct("<8s32sIIQ")
 _MAGIC = b"VECLIPF1"
+# In a folder that a user names there may be other things: nothing else is ever removed.
+FOLDER, SUFFIX = "veclip-features", ".features"
 # ImageNet, COCO and VTAB's nine with all their texts are below 1 GB a model at 512 numbers an image.
 LIMIT_BYTES = 20 << 30
 
@@ -33,7 +36,7 @@ class Rows:
 def default_cache() -> Path:
     """Where features are kept unless the user says otherwise: XDG's folder for caches."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "veclip-engine" / "features"
+    return Path(base) / "veclip-engine"
 
 
 def digest_of(kind: str, items: Sequence[bytes]) -> str:
@@ -93,22 +96,21 @@ class FeatureCache:
         if self._base is None or not self._kept:
             return
         found = []
-        for path in self._base.glob("*/*"):
-            try:
+        for path in (self._base / FOLDER).glob(f"*/*{SUFFIX}"):
+            with suppress(OSError):  # removed by another process
                 about = path.stat()
-            except OSError:  # removed by another process
-                continue
-            found.append((about.st_mtime_ns, about.st_size, path))
+                found.append((about.st_mtime_ns, about.st_size, path))
         over = sum(size for _, size, _ in found) - limit
         for _, size, path in sorted(found):
             if over <= 0:
                 break
-            path.unlink(missing_ok=True)
-            over -= size
+            with suppress(OSError):  # another user's, in a shared cache
+                path.unlink(missing_ok=True)
+                over -= size
 
     def _path(self, digest: str) -> Path:
         assert self._base is not None
-        return self._base / self._model / digest
+        return self._base / FOLDER / self._model / f"{digest}{SUFFIX}"
 
 
 def _unpack(data: bytes, digest: str) -> Rows | None:

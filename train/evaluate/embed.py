@@ -6,6 +6,7 @@ number of ranks. Every rank reads the whole set and computes every `ranks`-th ba
 
 from __future__ import annotations
 
+import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 
 from engine.ahead import ahead
 from engine.errors import UserError
-from engine.native import Status, status_sentence
+from engine.native import NativeError, Status, status_sentence
 from engine.records import Reject, native_code
 from engine.ui import count_of
 from train.evaluate.cache import FeatureCache, Rows, digest_of
@@ -47,6 +48,17 @@ class EmbedOptions:
     batch_size: int = 256
     cache: Path | None = None
     bad_images: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be.
+
+        Raises:
+            UserError: naming the option.
+        """
+        if self.batch_size < 1 or self.bad_images < 0:
+            raise UserError(
+                f"--batch-size {self.batch_size}, --bad-images {self.bad_images}; expected at least 1 and 0"
+            )
 
 
 @dataclass(frozen=True)
@@ -246,18 +258,18 @@ def _joined(parts: Sequence[Rows]) -> Rows:
 def _shared(compute: Callable[[], dict[int, T]]) -> dict[int, T]:
     """What all ranks computed; every rank calls it, and ends when any fails."""
     own: dict[int, T] = {}
-    failure: Exception | None = None
+    told = None
     try:
         own = compute()
-    except Exception as error:
-        failure = error
-    told = None if failure is None else str(failure) or type(failure).__name__
+    except (UserError, NativeError, OSError) as error:
+        told = str(error)
+    except Exception as error:  # a mistake of ours, or memory: the others must not wait for this rank
+        traceback.print_exc()
+        told = f"{type(error).__name__}: {error}"
     shares: list[tuple[dict[int, T], str | None]] = dist.all_gather_object((own, told))
-    if failure is not None:
-        raise failure
-    for rank, (_, other) in enumerate(shares):
-        if other is not None:
-            raise UserError(f"rank {rank}: {other}" if len(shares) > 1 else other)
+    for rank, (_, failure) in enumerate(shares):
+        if failure is not None:
+            raise UserError(f"rank {rank}: {failure}" if len(shares) > 1 else failure)
     return {number: rows for share, _ in shares for number, rows in share.items()}
 
 

@@ -52,6 +52,7 @@ def open_encoder(options: ModelOptions) -> Encoder:
     use_own_gpu(compute)
     path = Path(options.model).expanduser()
     if _is_ours(path):
+        _refuse_what_is_not_ours(path, options)
         return _ours(path, options, compute)
     if path.is_dir() and not any((path / name).exists() for name in (OPEN_CLIP_CONFIG, HF_CONFIG)):
         raise UserError(
@@ -64,6 +65,18 @@ def open_encoder(options: ModelOptions) -> Encoder:
 def _is_ours(path: Path) -> bool:
     """A checkpoint, a run, or a folder of train.export, which has the model's card."""
     return path.is_file() or (path / LATEST).exists() or (path / MODEL).exists()
+
+
+def _refuse_what_is_not_ours(path: Path, options: ModelOptions) -> None:
+    if path.is_file() and not (path.parent / MODEL).exists():
+        raise UserError(
+            f"model {path}: no {MODEL} beside it, so it is no checkpoint of train/run.py; weights of "
+            f"open_clip's are given as ARCHITECTURE --pretrained {path}"
+        )
+    if options.pretrained is not None:
+        raise UserError(
+            f"--pretrained {options.pretrained}: {path} has weights; it is for architectures of open_clip's"
+        )
 
 
 def _ours(path: Path, options: ModelOptions, compute: Compute) -> Encoder:

@@ -6,7 +6,9 @@ import argparse
 import os
 import platform
 import sys
+import tempfile
 import time
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -26,10 +28,13 @@ from train.evaluate.resolve import Located, resolve
 from train.evaluate.results import TaskResult
 from train.evaluate.scoring import score
 from train.evaluate.sets import find_kind, open_set
-from train.evaluate.table import as_json, as_markdown, as_text, rows
-from train.together import agree, attempt, fail_alike
+from train.evaluate.table import as_json, as_markdown, as_text, rows, visible
+from train.keeping.seals import LATEST
+from train.together import agree, attempt, fail_alike, on_first
 
 TABLE, PAGE = "evaluation", "report.html"
+# A rank whose features are all known waits for one that computes its share.
+TIMEOUT_S = 6 * 3600.0
 PACKAGES = ("torch", "open_clip_torch", "transformers", "veclip-engine")
 
 
@@ -77,11 +82,10 @@ class Choice:
 
 
 def _default_out(model: str) -> Path:
-    """In the folder of a run or model; here for what is elsewhere."""
+    """In the folder of a run of ours; here for other models, whose folders are not ours to write in."""
     path = Path(model).expanduser()
-    if path.is_dir():
-        return path / TABLE
-    return path.parent / TABLE if path.is_file() else Path(TABLE) / path.name
+    run = path.parent if path.is_file() else path
+    return run / TABLE if (run / LATEST).exists() else Path(TABLE) / path.name
 
 
 def evaluate(choice: Choice) -> int:
@@ -94,7 +98,7 @@ def evaluate(choice: Choice) -> int:
         UserError: on all ranks alike, before the first task.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        dist.initialize_dist(get_device(None))
+        dist.initialize_dist(get_device(None), timeout=TIMEOUT_S)
     if choice.compare is not None:
         check_model(choice.compare)
     located, missing = agree(lambda: resolve(choice.tasks, choice.root))
@@ -103,6 +107,7 @@ def evaluate(choice: Choice) -> int:
         _tell(f"missing: {message}")
     if not located:
         raise UserError("none of the tasks has its data here; see --root, or give NAME=PATH")
+    on_first(lambda: _make_folder(choice.out))  # what cannot be written is known before the work
     encoder, failure = attempt(lambda: open_encoder(choice.model))
     fail_alike(failure)
     assert encoder is not None
@@ -113,9 +118,18 @@ def evaluate(choice: Choice) -> int:
     return 1 if failed else 0
 
 
+def _make_folder(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            pass
+    except OSError as error:
+        raise UserError(f"--out {out}: cannot be written ({error.strerror}); give another folder") from error
+
+
 def _tell(line: str) -> None:
     if dist.get_global_rank() == 0:
-        print(line, file=sys.stderr, flush=True)
+        print(visible(line), file=sys.stderr, flush=True)
 
 
 def _measure_all(
@@ -127,7 +141,11 @@ def _measure_all(
             results.append(_measure(place, encoder, options))
         except UserError as error:  # on all ranks alike
             failed[place.task.name] = str(error)
-            _tell(f"failed: {place.task.name}: {error}")
+        except Exception as error:  # a mistake of ours takes no other task's figures along
+            traceback.print_exc()
+            failed[place.task.name] = f"{type(error).__name__}: {error}"
+        if place.task.name in failed:
+            _tell(f"failed: {place.task.name}: {failed[place.task.name]}")
     return results, failed
 
 
@@ -170,7 +188,6 @@ def _write(results: Sequence[TaskResult], choice: Choice, about: Mapping[str, ob
     table = rows(results, lambda task, metric: _published(task, metric, choice.compare))
     if table:
         print(as_text(table))
-    choice.out.mkdir(parents=True, exist_ok=True)
     commit_file(choice.out / f"{TABLE}.json", as_json(table, results, about).encode())
     commit_file(choice.out / f"{TABLE}.md", as_markdown(table, about).encode())
     write_report(choice.out / PAGE, results, table, about)

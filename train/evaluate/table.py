@@ -137,12 +137,23 @@ def as_markdown(table: Sequence[Row], about: Mapping[str, object]) -> str:
         for row in table
     )  # fmt: skip
     lines = [_line(heads), "|---|---|---:|---:|---:|---|---|", *map(_line, cells), ""]
-    lines += [f"- {name}: {text}" for name, text in facts(about)]
+    lines += [f"- {_markdown(name)}: {_markdown(text)}" for name, text in facts(about)]
     return "\n".join(lines) + "\n"
 
 
 def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
+    return "| " + " | ".join(_markdown(cell).replace("|", "\\|") for cell in cells) + " |"
+
+
+def _markdown(text: str) -> str:
+    """Text of others: no tags, no lines of its own."""
+    return visible(text.replace("\n", " ")).replace("&", "&amp;").replace("<", "&lt;")
+
+
+def visible(text: str) -> str:
+    """Control characters and what is no character as escapes: names of files may hold anything."""
+    whole = text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return "".join(f"\\x{ord(c):02x}" if ord(c) < 32 or 127 <= ord(c) < 160 else c for c in whole)
 
 
 def facts(about: Mapping[str, object]) -> Iterator[tuple[str, str]]:

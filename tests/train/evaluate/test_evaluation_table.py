@@ -11,7 +11,7 @@ from engine.records import Reject
 from tests.train.evaluate.results_kit import class_result, retrieval_result
 from train.evaluate import registry
 from train.evaluate.published import Figure
-from train.evaluate.table import as_json, as_markdown, as_text, facts, rows
+from train.evaluate.table import as_json, as_markdown, as_text, facts, rows, visible
 
 BIRDS = class_result([0, 0, 1], [0, 1, 1], ["wren", "a|b"])
 LEFT_OUT = dataclasses.replace(BIRDS, rejects=(Reject("k9", "image", "truncated", "ends early", "a.tar"),))
@@ -92,3 +92,11 @@ def test_vtab_has_a_mean_when_all_nine_were_measured() -> None:
     (mean,) = json.loads(as_json(table, results, {}))["means"]
     assert (mean["metric"], mean["published"]["difference"]) == ("clip/top_1", pytest.approx(0.1))
     assert all(row.task != "vtab" for row in rows(results[1:]))
+
+
+def test_names_of_others_are_text_everywhere() -> None:
+    """Of files, for one: control characters, tags, bytes that are no character."""
+    odd = "a\x1b[31m\n# H <img src=x> & \udcff|"
+    assert visible(odd) == "a\\x1b[31m\\x0a# H <img src=x> & \\udcff|"
+    lines = as_markdown([], {"failed": {"own": odd}}).splitlines()
+    assert lines[-1] == "- failed.own: a\\x1b[31m # H &lt;img src=x> &amp; \\udcff|"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 from engine.records import Reject
 from engine.sources import Unit
+from engine.sources.assemble import SampleError
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,15 @@ class Item:
     label: str = ""
     texts: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
+
+
+def readable(keys: Iterable[str], read: Callable[[str], bytes]) -> dict[str, bytes]:
+    """The files that can be read, by key; `read` raises SampleError for the others."""
+    found = {}
+    for key in keys:
+        with suppress(SampleError):
+            found[key] = read(key)
+    return found
 
 
 class ImageSet(ABC):

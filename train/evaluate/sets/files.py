@@ -15,7 +15,7 @@ from engine.sources.images import read_file
 from engine.sources.options import MAX_IMAGE_BYTES
 from engine.sources.storage import is_url
 from loaders.classes import COLUMNS, SUFFIXES, TABLES, open_classes, sort_labels
-from train.evaluate.sets.base import ImageSet, Item
+from train.evaluate.sets.base import ImageSet, Item, readable
 from train.evaluate.sets.place import UNIT_IMAGES, Place, held_out, is_split, look, split_files
 from train.evaluate.tasks import Kind, Task
 
@@ -52,7 +52,7 @@ class FileSet(ImageSet):
         """Reads these files alone."""
         wanted = set(keys)
         paths = {key: path for key, path, _ in self._files if key in wanted}
-        return {key: read_file(path, key, MAX_IMAGE_BYTES) for key, path in paths.items()}
+        return readable(paths, lambda key: read_file(paths[key], key, MAX_IMAGE_BYTES))
 
 
 def find_class_folders(place: Place, kind: Kind, task: Task) -> ImageSet | None:

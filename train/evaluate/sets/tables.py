@@ -21,7 +21,7 @@ from engine.sources.options import MAX_IMAGE_BYTES
 from engine.sources.rows import RowReader
 from engine.sources.storage import base_name, list_dir, parent
 from engine.sources.table import Table, TableSource
-from train.evaluate.sets.base import ImageSet
+from train.evaluate.sets.base import ImageSet, readable
 from train.evaluate.sets.captions import caption_fields
 from train.evaluate.sets.place import SPLIT_COLUMN, UNIT_IMAGES, Place, held_out, look, split_files
 from train.evaluate.sets.records import RecordSet, SetAssembler
@@ -94,7 +94,7 @@ class TableSet(RecordSet):
 
     def pictures(self, keys: Collection[str]) -> dict[str, bytes]:
         """Reads these files alone: keys are paths below the folder of the images."""
-        return {key: read_image(self._root, key, MAX_IMAGE_BYTES) for key in keys}
+        return readable(keys, lambda key: read_image(self._root, key, MAX_IMAGE_BYTES))
 
 
 def table_set(where: str, path: str) -> TableSet:
