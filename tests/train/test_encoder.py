@@ -206,7 +206,7 @@ def test_what_is_no_model_is_named(t5: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"model ViT-B-33: .*did you mean ViT-B-32"):
         encoder("ViT-B-33")
     (tmp_path / "file.pt").write_bytes(b"x")
-    with pytest.raises(UserError, match=r"model\.json: not found"):
+    with pytest.raises(UserError, match=r"file\.pt: no model\.json beside it"):
         encoder(tmp_path / "file.pt")
     save_as_run(small(str(t5)), tmp_path / "run")
     with pytest.raises(UserError, match="tokenizer 'tiny-t5': no such folder"):
