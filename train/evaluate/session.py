@@ -18,10 +18,12 @@ from composer.utils import dist, get_device
 
 from engine.errors import UserError
 from engine.native import commit_file
+from train.evaluate import papers
 from train.evaluate.cache import default_cache
 from train.evaluate.embed import EmbedOptions, embed_set, embed_texts
 from train.evaluate.encoder import Encoder, ModelOptions
 from train.evaluate.models import open_encoder
+from train.evaluate.papers import paper_tables
 from train.evaluate.published import Figure, check_model, lookup
 from train.evaluate.report import write_report
 from train.evaluate.resolve import Located, resolve
@@ -189,7 +191,9 @@ def _write(results: Sequence[TaskResult], choice: Choice, about: Mapping[str, ob
     if table:
         print(as_text(table))
     commit_file(choice.out / f"{TABLE}.json", as_json(table, results, about).encode())
-    commit_file(choice.out / f"{TABLE}.md", as_markdown(table, about).encode())
+    published = paper_tables(table)
+    below = [papers.as_markdown(published)] if published else []
+    commit_file(choice.out / f"{TABLE}.md", as_markdown(table, about, *below).encode())
     write_report(choice.out / PAGE, results, table, about)
     print(f"written: {choice.out} ({TABLE}.json, {TABLE}.md, {PAGE})")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from typing import Any
@@ -121,12 +121,13 @@ def _text_line(row: Row, width: int) -> str:
     return f"{line}  {theirs:>9}  {signed_percent(row.difference):>10}  {row.source}".rstrip()
 
 
-def as_markdown(table: Sequence[Row], about: Mapping[str, object]) -> str:
+def as_markdown(table: Sequence[Row], about: Mapping[str, object], *below: str) -> str:
     """A table in percent, and what it was measured with.
 
     Args:
         table: all figures.
         about: what the figures belong to; nested mappings become dotted names.
+        below: further parts, in Markdown.
     """
     heads = ("Task", "Metric", "Ours, %", "Published, %", "Difference", "Published by", "Measured")
     cells = (
@@ -138,7 +139,13 @@ def as_markdown(table: Sequence[Row], about: Mapping[str, object]) -> str:
     )  # fmt: skip
     lines = [_line(heads), "|---|---|---:|---:|---:|---|---|", *map(_line, cells), ""]
     lines += [f"- {_markdown(name)}: {_markdown(text)}" for name, text in facts(about)]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *below]) + "\n"
+
+
+def markdown_table(heads: Sequence[str], rows: Iterable[Sequence[str]], texts: int) -> str:
+    """A table of texts; all columns but the first `texts` hold numbers."""
+    marks = ["---" if at < texts else "---:" for at in range(len(heads))]
+    return "\n".join([_line(heads), f"|{'|'.join(marks)}|", *map(_line, rows)])
 
 
 def _line(cells: Sequence[str]) -> str:

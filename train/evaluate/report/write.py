@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from engine.native import commit_file
 from engine.page import page_text
+from train.evaluate.papers import paper_tables
 from train.evaluate.report.pictures import Pictures
 from train.evaluate.report.sections import section
 from train.evaluate.results import TaskResult
@@ -48,6 +50,7 @@ def page_data(
         "about": list(facts({name: value for name, value in about.items() if name not in ABSENT})),
         "absent": [fact for name in ABSENT for fact in facts({"": about.get(name)})],
         "rows": [_row(row) for row in table],
+        "papers": [asdict(paper) for paper in paper_tables(table)],
         "means": _means(table, {result.task.name for result in results}),
         "tasks": sections,
         "pictures": pictures.shown,

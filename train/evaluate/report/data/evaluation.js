@@ -81,6 +81,16 @@ function scrolled(box, label) {
   return scroll;
 }
 
+// The papers' tables with this model in them, in the first row.
+function published(paper) {
+  const rows = paper.rows.map(([model, from, ...figures], at) => {
+    const head = make("th", "", model);
+    head.scope = "row";
+    return make("tr", at ? "" : "this", null, head, make("td", "", from), ...figures.map((text) => make("td", "number", text)));
+  });
+  return table(["model", "trained on", ...paper.columns.map((name) => name.replaceAll("_", " "))], rows, 2);
+}
+
 // --- retrieval -------------------------------------------------------------------------------------------------
 
 function retrieval(part) {
@@ -180,6 +190,10 @@ function section(task, at) {
 }
 
 byId("table").append(scrolled(tableOf(), "Figures"));
+if (data.papers.length) {
+  for (const paper of data.papers) byId("papers").append(shown("h3", "", paper.title), scrolled(published(paper), paper.title));
+  byId("papers").hidden = false;
+}
 byId("about").append(make("dl", "", null, ...data.about.map(([name, text]) => make("div", "", null, make("dt", "", name), shown("dd", "", text)))));
 if (data.absent.length) {
   const rows = data.absent.map((texts) => make("tr", "", null, ...texts.map((text) => shown("td", "", text))));
