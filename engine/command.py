@@ -47,6 +47,9 @@ def exit_code(
     except (UserError, NativeError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as stop:
+        # Composer's handler of signals, once it is imported, exits with 128 + the signal's number.
+        if isinstance(stop, SystemExit) and stop.code != INTERRUPTED:
+            raise
         print(stopped, file=sys.stderr)
         return INTERRUPTED

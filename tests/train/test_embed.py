@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +12,15 @@ import pytest
 from numpy.typing import NDArray
 
 from engine.errors import UserError
+from engine.records import Reject
+from engine.sources import Unit
 from tests.engine.score_kit import make_open_clip
 from tests.loaders.ranks_kit import World, run_world
 from tests.train.embed_kit import MeanEncoder, SmallSet, embed_both, fail_on_one_rank, picture
 from tests.train.run_kit import COMPOSER, ROOT, run
 from train.evaluate.cache import FeatureCache, Rows, default_cache, digest_of
 from train.evaluate.embed import EmbedOptions, embed_set, embed_texts
+from train.evaluate.sets.base import Item
 
 
 def means(numbers: list[int]) -> NDArray[np.float32]:
@@ -194,3 +199,14 @@ def test_under_composer(tmp_path: Path) -> None:
 def test_numbers_that_cannot_be(changes: dict[str, int]) -> None:
     with pytest.raises(UserError, match=r"--batch-size .*--bad-images .*expected at least 1 and 0"):
         EmbedOptions(**changes)
+
+
+def test_keys_that_repeat_get_the_name_of_their_unit() -> None:
+    class Twice(SmallSet):
+        def read(self, unit: Unit) -> Iterator[Item | Reject]:
+            for item in super().read(unit):
+                assert isinstance(item, Item)
+                yield dataclasses.replace(item, key=f"k{int(item.key[1:]) % 3}")
+
+    found = embed_set(Twice((3, 2)), MeanEncoder(), EmbedOptions())
+    assert found.keys == ["k0", "k1", "k2", "k0 (u1)", "k1 (u1)"]

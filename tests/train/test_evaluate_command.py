@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -92,6 +95,30 @@ def test_ranks_give_the_same_numbers(
     done = run(command(undisturbed, tmp_path / "two", tasks, *small, "--cache", "none", start=start))
     assert metrics(tmp_path / "two") == metrics(tmp_path / "one")
     assert done.stdout.count("written: ") == 1
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_it_in_one_line_and_the_same_command_goes_on(undisturbed: Path, tmp_path: Path) -> None:
+    draws = np.random.default_rng(1)
+    for at in range(1000):
+        (tmp_path / "noise" / f"c{at % 3}").mkdir(parents=True, exist_ok=True)
+        pixels = draws.integers(0, 256, (8, 8, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "noise" / f"c{at % 3}" / f"{at}.png")
+    words = command(undisturbed, tmp_path / "out", f"noise={tmp_path / 'noise'}", "--batch-size", "1")
+    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+    while sum(1 for _ in (tmp_path / "cache").rglob("*.features")) < 5:
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors.splitlines()[-1] == "stopped; the same command goes on from here"
+    assert "Traceback" not in errors
+    kept = sum(1 for _ in (tmp_path / "cache").rglob("*.features"))
+    assert kept < 1000
+    assert list((tmp_path / "out").iterdir()) == []
+    run(words)
+    assert written(tmp_path / "out")["tasks"][0]["sizes"]["images"] == 1000
 
 
 @pytest.mark.slow

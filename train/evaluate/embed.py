@@ -23,6 +23,7 @@ from engine.ahead import ahead
 from engine.errors import UserError
 from engine.native import NativeError, Status, status_sentence
 from engine.records import Reject, native_code
+from engine.sources import Unit
 from engine.ui import count_of
 from train.evaluate.cache import FeatureCache, Rows, digest_of
 from train.evaluate.encoder import Encoder, Features
@@ -166,6 +167,13 @@ class _Reader:
         self.said: list[tuple[Item, str]] = []  # without the file; where it came from
         self.rejects: list[tuple[int, Reject]] = []  # how many images stand before it
         self._options = options
+        self._keys: set[str] = set()
+
+    def _one_name(self, key: str, unit: Unit) -> str:
+        """Keys of a set of several tars may repeat; the report must not take one image for another."""
+        key = f"{key} ({unit.name})" if key in self._keys else key
+        self._keys.add(key)
+        return key
 
     def batches(self) -> Iterator[list[bytes]]:
         """Files of each batch in turn."""
@@ -176,7 +184,8 @@ class _Reader:
                     self.rejects.append((len(self.said), item))
                     _refuse_bad(self.set, [reject for _, reject in self.rejects], self._options)
                     continue
-                self.said.append((Item(item.key, b"", item.label, item.texts, item.sources), unit.where))
+                key = self._one_name(item.key, unit)
+                self.said.append((Item(key, b"", item.label, item.texts, item.sources), unit.where))
                 files.append(item.image)
                 if len(files) == self._options.batch_size:
                     yield files

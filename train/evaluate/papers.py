@@ -18,11 +18,13 @@ class PaperTable:
 
     Attributes:
         title: of the task, or of VTAB's.
+        note: what our figures are of; empty for VTAB's.
         columns: metrics, or VTAB's tasks.
         rows: models, ours first: title, training data, and a figure in percent for each column, or "".
     """
 
     title: str
+    note: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
 
@@ -38,10 +40,10 @@ def paper_tables(table: Sequence[Row]) -> list[PaperTable]:
 
 
 def _table(name: str, rows: Sequence[Row]) -> PaperTable:
-    title = "VTAB" if name == VTAB else rows[0].title
+    title, note = ("VTAB", "") if name == VTAB else (rows[0].title, rows[0].note)
     columns = tuple(f"{row.title} {row.metric}" if name == VTAB else row.metric for row in rows)
     ours = (OURS, "", *(percent(row.value) for row in rows))
-    return PaperTable(title, columns, (ours, *_published(rows)))
+    return PaperTable(title, note, columns, (ours, *_published(rows)))
 
 
 def _published(rows: Sequence[Row]) -> list[tuple[str, ...]]:
@@ -60,5 +62,8 @@ def _published(rows: Sequence[Row]) -> list[tuple[str, ...]]:
 def as_markdown(tables: Sequence[PaperTable]) -> str:
     """The tables, each under its title."""
     heads = ("Model", "Data")
-    parts = [f"### {t.title}\n\n{markdown_table((*heads, *t.columns), t.rows, len(heads))}" for t in tables]
+    parts = []
+    for table in tables:
+        title = f"{table.title}: {table.note}" if table.note else table.title
+        parts.append(f"### {title}\n\n{markdown_table((*heads, *table.columns), table.rows, len(heads))}")
     return "\n\n".join(["\n## Among the published models, %", *parts])

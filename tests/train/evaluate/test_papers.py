@@ -50,7 +50,7 @@ def test_what_nobody_published_has_no_table() -> None:
 def test_markdown_has_a_table_under_each_title() -> None:
     (table,) = paper_tables(rows([result("imagenet", single__top_1=0.5)]))
     lines = as_markdown([table]).splitlines()
-    at = lines.index("### ImageNet")
+    at = lines.index("### ImageNet: 2 of 50,000 images, 2 classes")
     head, marks, ours = lines[at + 2 : at + 5]
     assert (head, marks) == ("| Model | Data | single/top_1 |", "|---|---|---:|")
     assert ours == "| this model |  | 50.00 |"

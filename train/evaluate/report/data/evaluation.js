@@ -191,7 +191,7 @@ function section(task, at) {
 
 byId("table").append(scrolled(tableOf(), "Figures"));
 if (data.papers.length) {
-  for (const paper of data.papers) byId("papers").append(shown("h3", "", paper.title), scrolled(published(paper), paper.title));
+  for (const paper of data.papers) byId("papers").append(shown("h3", "", paper.title), make("p", "note", paper.note && `this model: ${paper.note}`), scrolled(published(paper), paper.title));
   byId("papers").hidden = false;
 }
 byId("about").append(make("dl", "", null, ...data.about.map(([name, text]) => make("div", "", null, make("dt", "", name), shown("dd", "", text)))));
