@@ -97,3 +97,13 @@ def make_siglip(folder: Path) -> Path:
     SiglipModel(config).save_pretrained(folder)
     SiglipImageProcessor(size={"height": SIZE, "width": SIZE}, resample=2).save_pretrained(folder)
     return folder
+
+
+def make_models(folder: Path) -> Path:
+    """A folder of folders, one a kind of model."""
+    make_open_clip(folder / "open_clip")
+    make_open_clip(folder / "squash", resize_mode="squash", interpolation="bilinear", mean=(0.5,) * 3)
+    make_hf_clip(folder / "clip")
+    make_hf_clip(folder / "clip_larger", shorter=41)
+    make_siglip(folder / "siglip")
+    return folder
