@@ -11,11 +11,12 @@ import time
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from composer.utils import dist, get_device
 
+from engine import __version__
+from engine.build.inputs import version_of
 from engine.errors import UserError
 from engine.native import commit_file
 from train.evaluate import papers
@@ -37,7 +38,7 @@ from train.together import agree, attempt, fail_alike, on_first
 TABLE, PAGE = "evaluation", "report.html"
 # A rank whose features are all known waits for one that computes its share.
 TIMEOUT_S = 6 * 3600.0
-PACKAGES = ("torch", "open_clip_torch", "transformers", "veclip-engine")
+PACKAGES = ("torch", "open_clip_torch", "transformers")
 
 
 @dataclass(frozen=True)
@@ -171,18 +172,14 @@ def _about(
     encoder: Encoder, choice: Choice, absent: Mapping[str, str], failed: Mapping[str, str]
 ) -> dict[str, object]:
     """What the figures belong to."""
-    versions = {"python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            continue
+    described = {name: value for name, value in encoder.description.items() if name != "model"}
+    versions = {name: version_of(name) for name in PACKAGES}
     return {
-        "model": {"name": encoder.name, "id": encoder.id, **encoder.description},
+        "model": {"name": encoder.name, **described},
         "compared with": choice.compare,
         "missing": absent,
         "failed": failed,
-        "versions": versions,
+        "versions": {"veclip-engine": __version__, "python": platform.python_version(), **versions},
     }
 
 
