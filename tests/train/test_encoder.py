@@ -208,6 +208,8 @@ def test_what_is_no_model_is_named(t5: Path, tmp_path: Path) -> None:
     (tmp_path / "file.pt").write_bytes(b"x")
     with pytest.raises(UserError, match=r"file\.pt: no model\.json beside it"):
         encoder(tmp_path / "file.pt")
+    with pytest.raises(UserError, match=r"--weights trained: only runs .* ViT-B-32 has one"):
+        encoder("ViT-B-32", averaged=False)
     save_as_run(small(str(t5)), tmp_path / "run")
     with pytest.raises(UserError, match="tokenizer 'tiny-t5': no such folder"):
         encoder(tmp_path / "run")

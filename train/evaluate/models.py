@@ -51,6 +51,8 @@ def open_encoder(options: ModelOptions) -> Encoder:
     compute = resolve_compute(options.device, options.precision)
     use_own_gpu(compute)
     path = Path(options.model).expanduser()
+    if not options.averaged and not (path.is_file() or (path / LATEST).exists()):
+        raise UserError(f"--weights trained: only runs of train/run.py have both kinds, {path} has one")
     if _is_ours(path):
         _refuse_what_is_not_ours(path, options)
         return _ours(path, options, compute)
