@@ -26,6 +26,7 @@ _ARGUMENTS = [
     "--window-size=1500,1100",
 ]
 _START_S = 60.0
+_LAYOUT_S = 5.0
 
 
 class Browser:
@@ -71,6 +72,9 @@ class Browser:
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
         wanted = {"cmd": "Emulation.setDeviceMetricsOverride", "params": size}
         self._call("POST", "/goog/cdp/execute", wanted)
+        ends = time.monotonic() + _LAYOUT_S  # the page is laid out again some time after the answer
+        while self.run("return window.innerWidth") != width and time.monotonic() < ends:
+            time.sleep(0.02)
 
     def run(self, script: str) -> Any:
         """What the body of a function returns; unlike a page's own scripts it is not held by its policy."""
