@@ -20,7 +20,7 @@ from loaders.batches import default_threads
 Features = NDArray[np.float32]
 # On a CPU each thread computes a portion by itself: small ones stay in its cache. A GPU wants large ones.
 IMAGES_AT_ONCE, TEXTS_AT_ONCE = {"cpu": 16, "cuda": 256}, {"cpu": 64, "cuda": 512}
-# With bf16 on a CPU every call turns all weights into bf16 first: that took ViT-B/32 as long as 50 images.
+# With bf16 on a CPU a call of ViT-B/32 took as long as 50 images before its first one; why is not known.
 BF16_ON_CPU = 4
 
 
