@@ -9,6 +9,7 @@
 #include "bindings/spans.hpp"
 #include "image/decode.hpp"
 #include "image/jpeg_choice.hpp"
+#include "image/jpeg_frame.hpp"
 #include "image/probe.hpp"
 
 namespace py = pybind11;
@@ -51,6 +52,19 @@ py::array_t<std::uint8_t> decode_bytes(const py::buffer& data, const Limits& lim
   return out;
 }
 
+py::array_t<std::int32_t> plain_jpegs(const py::object& images, const Limits& limits) {
+  const ByteSpans spans = to_spans(images);
+  py::array_t<std::int32_t> out({static_cast<py::ssize_t>(spans.size()), py::ssize_t{2}});
+  std::int32_t* const sizes = out.mutable_data();
+  py::gil_scoped_release release;
+  for (std::size_t i = 0; i < spans.size(); ++i) {
+    const JpegSize size = plain_jpeg(spans[i], limits).value_or(JpegSize{0, 0});
+    sizes[2 * i] = size.width;
+    sizes[2 * i + 1] = size.height;
+  }
+  return out;
+}
+
 void set_jpeg(const std::string& name) {
   if (choose_jpeg(name)) return;
   throw py::value_error("jpeg: '" + name + "' given, expected 'auto', 'own' or 'library'");
@@ -82,6 +96,9 @@ void register_decode(py::module_& m) {
         "Format and size of an image file from its header; raises NativeError.");
   m.def("decode_rgb", &decode_bytes, py::arg("data"), py::arg("limits") = Limits(),
         "Pixels as uint8 [height, width, 3], equal to Pillow's convert(\"RGB\"); raises NativeError.");
+  m.def("plain_jpegs", &plain_jpegs, py::arg("images"), py::arg("limits") = Limits(),
+        "int32 [N, 2]: width and height of every JPEG file that any decoder reads alike, by its headers and its last "
+        "two bytes: Huffman-coded, 8 bits, grey or YCbCr, sequential or progressive; (0, 0) for all else.");
   m.def("set_jpeg", &set_jpeg, py::arg("name"),
         "Who decodes JPEG: 'auto' (our decoder where it gives the same pixels), 'library' (libjpeg-turbo alone) or, "
         "for tests, 'own' (ours alone; what it leaves to the library is unsupported_variant).");

@@ -49,6 +49,20 @@ py::bytes item_bytes(const ByteSpans& self, py::ssize_t i) {
   return py::bytes(reinterpret_cast<const char*>(item.data()), item.size());
 }
 
+// Arrays over the items' memory, which they keep alive together.
+py::list views(const ByteSpans& self) {
+  using Owner = std::shared_ptr<const void>;
+  const py::capsule owner(new Owner(self.owner), [](void* held) { delete static_cast<Owner*>(held); });
+  const py::dtype type = py::dtype::of<std::uint8_t>();
+  py::list out(self.size());
+  for (std::size_t i = 0; i < self.size(); ++i) {
+    const py::array item(type, {self[i].size()}, {}, self[i].data(), owner);
+    py::detail::array_proxy(item.ptr())->flags &= ~py::detail::npy_api::NPY_ARRAY_WRITEABLE_;
+    out[i] = item;
+  }
+  return out;
+}
+
 // All items back to back: (uint8 [total], int64 [N + 1] offsets in units of `unit` bytes).
 py::tuple joined(const std::vector<Bytes>& items, std::size_t unit) {
   py::array_t<std::int64_t> offsets(static_cast<py::ssize_t>(items.size() + 1));
@@ -92,6 +106,9 @@ void register_spans(py::module_& m) {
       .def(py::init(&to_spans), py::arg("items"))
       .def("__len__", &ByteSpans::size)
       .def("__getitem__", &item_bytes, py::arg("index"))
+      .def("views", &views,
+           "N read-only arrays uint8 [length] over the memory itself: nothing is copied, and the memory stays as long "
+           "as any of them lives.")
       .def("concat", &concat, "All items back to back: (uint8 [total], int64 [N + 1] offsets).")
       .def("arrays", &arrays, py::arg("element_bytes"),
            "The elements of one-dimensional `ndarray:DTYPE` values back to back: (uint8 [total bytes], int64 [N + 1] "

@@ -1,7 +1,9 @@
 #include "image/jpeg_frame.hpp"
 
 #include "core/byte_reader.hpp"
+#include "image/jpeg_header.hpp"
 #include "image/jpeg_source.hpp"
+#include "image/sniff.hpp"
 
 namespace veclip {
 
@@ -20,6 +22,7 @@ struct Parser {
   JpegFrame frame;
   std::array<bool, 4> has_quant{};
   bool has_frame = false;
+  bool progressive = false;
   bool has_jfif = false;
   int adobe_transform = -1;
 };
@@ -94,21 +97,28 @@ bool is_ycc(const Parser& parser) noexcept {
   return frame.component[0].id != 'R' || frame.component[1].id != 'G' || frame.component[2].id != 'B';
 }
 
+// The first scan of a sequential file is all of it; that of a progressive one has the upper bits of the DC coefficients
+// of all components or of the first ones.
 bool read_scan_header(Bytes payload, Parser& parser) noexcept {
   JpegFrame& frame = parser.frame;
-  const auto components = static_cast<std::size_t>(frame.components);
-  if (!parser.has_frame || payload.size() != 4 + 2 * components || payload[0] != components) return false;
-  for (std::size_t c = 0; c < components; ++c) {
+  if (!parser.has_frame || payload.empty()) return false;
+  const std::size_t count = payload[0], components = static_cast<std::size_t>(frame.components);
+  if (payload.size() != 4 + 2 * count || count > components || count < (parser.progressive ? 1 : components)) {
+    return false;
+  }
+  for (std::size_t c = 0; c < count; ++c) {
     JpegComponent& component = frame.component[c];
     component.dc = payload[2 + 2 * c] >> 4;
     component.ac = payload[2 + 2 * c] & 15;
     if (payload[1 + 2 * c] != component.id || component.dc > 3 || component.ac > 3) return false;
     if (frame.dc[static_cast<std::size_t>(component.dc)].empty()) return false;
-    if (frame.ac[static_cast<std::size_t>(component.ac)].empty()) return false;
+    if (!parser.progressive && frame.ac[static_cast<std::size_t>(component.ac)].empty()) return false;
     if (!parser.has_quant[static_cast<std::size_t>(component.quant)]) return false;
   }
-  const std::uint8_t* const spectrum = &payload[1 + 2 * components];
-  return spectrum[0] == 0 && spectrum[1] == kBlockSize - 1 && spectrum[2] == 0 && is_ycc(parser);
+  const std::uint8_t* const spectrum = &payload[1 + 2 * count];
+  const int last = parser.progressive ? 0 : kBlockSize - 1;
+  const int shift = parser.progressive ? spectrum[2] & 15 : 0;
+  return spectrum[0] == 0 && spectrum[1] == last && spectrum[2] == shift && is_ycc(parser);
 }
 
 bool read_application_segment(int marker, Bytes payload, Parser& parser) noexcept {
@@ -119,7 +129,10 @@ bool read_application_segment(int marker, Bytes payload, Parser& parser) noexcep
 }
 
 bool read_segment(int marker, Bytes payload, Parser& parser) noexcept {
-  if (marker == 0xc0 || marker == 0xc1) return read_frame_header(payload, parser);
+  if (marker >= 0xc0 && marker <= 0xc2) {
+    parser.progressive = marker == 0xc2;
+    return read_frame_header(payload, parser);
+  }
   if (marker == 0xc4) return read_huffman_tables(payload, parser);
   if (marker == 0xda) return read_scan_header(payload, parser);
   if (marker == 0xdb) return read_quant_tables(payload, parser);
@@ -128,22 +141,46 @@ bool read_segment(int marker, Bytes payload, Parser& parser) noexcept {
   return marker == 0xfe;
 }
 
-}  // namespace
-
-std::optional<JpegFrame> parse_jpeg_frame(Bytes data) noexcept {
+bool read_segments(Bytes data, Parser& parser) noexcept {
   ByteReader reader(data);
-  if (reader.be16() != 0xffd8) return std::nullopt;
-  Parser parser;
+  if (reader.be16() != 0xffd8) return false;
   while (true) {
     const auto marker = reader.be16();
     const auto length = reader.be16();
-    if (!marker || !length || *marker < 0xff00 || *length < 2) return std::nullopt;
+    if (!marker || !length || *marker < 0xff00 || *length < 2) return false;
     const auto payload = reader.take(*length - 2u);
-    if (!payload || !read_segment(*marker & 0xff, *payload, parser)) return std::nullopt;
+    if (!payload || !read_segment(*marker & 0xff, *payload, parser)) return false;
     if (*marker != 0xffda) continue;
     parser.frame.scan = data.subspan(reader.position());
-    return parser.frame;
+    return true;
   }
+}
+
+// Nothing in the file that one decoder may take for a sign of RGB and another may not.
+bool is_surely_ycc(const Parser& parser) noexcept {
+  const JpegFrame& frame = parser.frame;
+  if (frame.components == 1) return true;
+  const int first = frame.component[0].id;
+  if (first > 1 || frame.component[1].id != first + 1 || frame.component[2].id != first + 2) return false;
+  return parser.adobe_transform == -1 || parser.adobe_transform == 1;
+}
+
+}  // namespace
+
+std::optional<JpegFrame> parse_jpeg_frame(Bytes data) noexcept {
+  Parser parser;
+  return read_segments(data, parser) && !parser.progressive ? std::optional(parser.frame) : std::nullopt;
+}
+
+std::optional<JpegSize> plain_jpeg(Bytes data, const Limits& limits) noexcept {
+  Parser parser;
+  JpegHeader header;
+  if (check_file(data, limits) != Status::kOk || load_be16(&data[data.size() - 2]) != 0xffd9) return std::nullopt;
+  if (!read_segments(data, parser) || !is_surely_ycc(parser)) return std::nullopt;
+  if (read_jpeg_header(data, header) != Status::kOk) return std::nullopt;
+  const bool agrees = header.width == parser.frame.width && header.height == parser.frame.height;
+  if (!agrees || check_size(header.width, header.height, limits) != Status::kOk) return std::nullopt;
+  return JpegSize{header.width, header.height};
 }
 
 }  // namespace veclip

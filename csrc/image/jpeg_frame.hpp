@@ -1,4 +1,4 @@
-// The headers of the baseline JPEG files that we decode ourselves.
+// The headers of the baseline JPEG files that we decode ourselves, and of those that any decoder reads alike.
 #pragma once
 
 #include <array>
@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "core/byte_spans.hpp"
+#include "image/limits.hpp"
 
 namespace veclip {
 
@@ -52,5 +53,16 @@ struct JpegFrame {
 
 // Nothing where the file is anything but the most regular baseline JPEG: such files are libjpeg-turbo's business.
 std::optional<JpegFrame> parse_jpeg_frame(Bytes data) noexcept;
+
+struct JpegSize {
+  int width;
+  int height;
+};
+
+// The size of a file within the limits that a decoder which is not ours may be given, because all of them read it
+// alike; else nothing. Such a file has headers as regular as above, sequential or progressive; it is grey, or YCbCr by
+// every sign in it (component numbers from 0 or 1 on, no Adobe marker that says otherwise), and its last bytes are the
+// end-of-image marker. The coded data are not looked at: they may still be damaged.
+std::optional<JpegSize> plain_jpeg(Bytes data, const Limits& limits) noexcept;
 
 }  // namespace veclip

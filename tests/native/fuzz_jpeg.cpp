@@ -1,6 +1,6 @@
 // Decodes mutated JPEG files with our own decoder and with libjpeg-turbo; built with sanitizers by sanitize.sh.
-// What ours accepts, the library must accept with the same pixels, whole and cropped. Says how many files went which
-// way.
+// What ours accepts, the library must accept with the same pixels, whole and cropped; what other decoders may be given
+// has the size that the header's check finds. Says how many files went which way.
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -8,6 +8,7 @@
 
 #include "image/decode.hpp"
 #include "image/jpeg_choice.hpp"
+#include "image/probe.hpp"
 #include "image/resample_kernels.hpp"
 #include "image/transform_jpeg.hpp"
 #include "mutate.hpp"
@@ -24,6 +25,7 @@ struct Counts {
   long own = 0;      // decoded by ours, the same by the library
   long library = 0;  // left to the library, which decoded them
   long refused = 0;  // by both
+  long plain = 0;    // of all: what other decoders may be given
 };
 
 struct Pixels {
@@ -70,6 +72,15 @@ void compare_crops(const File& file, veclip::Bytes data, Pixels& pixels, std::mt
   veclip::stream_crop_fast(*frame, box, spec, pixels.scratch, streamed);
 }
 
+bool checked_plain(const File& file, veclip::Bytes data) {
+  const auto plain = veclip::plain_jpeg(data, kLimits);
+  veclip::ImageInfo info;
+  if (!plain) return false;
+  if (veclip::probe(data, kLimits, info) != Status::kOk) fail(file, "plain, but its header is refused");
+  if (plain->width != info.width || plain->height != info.height) fail(file, "plain, of another size");
+  return true;
+}
+
 void compare(const File& file, Pixels& pixels, std::mt19937_64& random, Counts& counts) {
   // A copy of exactly this size, so that the sanitizer sees one byte read too far.
   const std::unique_ptr<std::uint8_t[]> exact(new std::uint8_t[file.size()]);
@@ -80,6 +91,7 @@ void compare(const File& file, Pixels& pixels, std::mt19937_64& random, Counts& 
   if (own == Status::kOk && library != Status::kOk) fail(file, "accepted by ours alone");
   if (own == Status::kOk && !same(pixels.own, pixels.library)) fail(file, "different pixels");
   if (own == Status::kOk) compare_crops(file, data, pixels, random);
+  counts.plain += checked_plain(file, data);
   ++(own == Status::kOk ? counts.own : library == Status::kOk ? counts.library : counts.refused);
 }
 
@@ -117,7 +129,7 @@ int main(int argc, char** argv) {
     veclip::choose_kernels(kernels[random() % kernels.size()]);
     compare(mutate(seeds[random() % seeds.size()], random), pixels, random, counts);
   }
-  std::printf("%ld decoded by ours, equal; %ld left to the library; %ld refused by both\n", counts.own, counts.library,
-              counts.refused);
+  std::printf("%ld decoded by ours, equal; %ld left to the library; %ld refused by both; %ld plain\n", counts.own,
+              counts.library, counts.refused, counts.plain);
   return 0;
 }
