@@ -76,6 +76,13 @@ def regular() -> dict[str, bytes]:
     return files
 
 
+def first_of_progressive(data: bytes) -> bytes:
+    """A baseline file's data announced as a progressive file's first scan: coefficient 0 alone."""
+    frame, scan = data.index(b"\xff\xc0"), data.index(b"\xff\xda")
+    assert data[scan + 11 : scan + 14] == b"\0\x3f\0"
+    return data[:frame] + b"\xff\xc2" + data[frame + 2 : scan + 12] + b"\0" + data[scan + 13 :]
+
+
 @cache
 def irregular() -> dict[str, bytes]:
     """Files that libjpeg decodes, at least in part, and that are none of our business."""
@@ -86,6 +93,7 @@ def irregular() -> dict[str, bytes]:
     steps = [value for table in (16, 17) for value in [table] * 64]
     return {
         "progressive": save(picture("RGB"), "JPEG", progressive=True),
+        "progressive by its headers alone": first_of_progressive(base),
         "cmyk": save(picture("CMYK"), "JPEG"),
         "rgb": save(picture("RGB"), "JPEG", keep_rgb=True),
         "narrow": save(picture("RGB", 3, 9), "JPEG", subsampling="4:2:0"),
