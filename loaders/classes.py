@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from engine.errors import UserError
 from engine.native import Status, ThreadPool, eval_batch, status_sentence
 from engine.nearest import nearest
-from loaders.batches import KEPT_BATCHES, ImageOptions, as_numpy, default_threads, empty_images
 from loaders.buffers import Buffers
+from loaders.images import KEPT_BATCHES, ImageOptions, as_numpy, empty_images
+from loaders.threads import default_threads
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 TABLES = {".csv": ",", ".tsv": "\t"}
@@ -134,7 +135,7 @@ class ClassLoader:
         files = [self._set.files[i] for i in numbers]
         image = empty_images(len(files), self._image, self._buffers)
         data = [_read(file) for file in files]
-        status = eval_batch(data, as_numpy(image), self._pool, **self._image.native())
+        status = eval_batch(data, as_numpy(image, self._image), self._pool, **self._image.native())
         for file, code in zip(files, status.tolist(), strict=True):
             if code:
                 raise UserError(f"{file}: does not decode: {status_sentence(Status(code))}")

@@ -27,6 +27,7 @@ class ReadCounts:
     Attributes:
         samples: made into batches.
         bad_samples: of these, replaced by a neighbour.
+        left_to_native: images that DALI was not given, or failed at, decoded by the native core.
         bytes_read: encoded bytes of those samples, all columns.
         shards_opened: shards verified and mapped, once per process.
         shards_fetched: shards brought from the remote.
@@ -39,6 +40,7 @@ class ReadCounts:
 
     samples: int = 0
     bad_samples: int = 0
+    left_to_native: int = 0
     bytes_read: int = 0
     shards_opened: int = 0
     shards_fetched: int = 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -12,18 +12,25 @@ from streaming import StreamingDataLoader
 from torch.utils.data import DataLoader
 
 from engine.errors import UserError
-from loaders.batches import CLIP_MEAN, CLIP_STD, Batch, BatchMaker, Care, ImageOptions, default_threads
+from engine.nearest import nearest
+from loaders.batches import Batch, BatchMaker, Care
+from loaders.dali import DaliDecoder
+from loaders.dali_pipeline import import_dali
 from loaders.dataset import CaptionDataset, OrderOptions
+from loaders.decoder import DECODERS, Decoder, NativeDecoder
 from loaders.fetch import DEFAULT_DEADLINE_S, check_deadline
+from loaders.images import CLIP_MEAN, CLIP_STD, ImageOptions
 from loaders.metadata import DatasetInfo
 from loaders.policy import BoundPolicy, CaptionPolicy
-from loaders.prefetch import Prefetcher, map_in_order, stand_back
+from loaders.prefetch import Prefetcher, begin_ahead, map_in_order, stand_back
 from loaders.ramp import Ramp, check_weights
 from loaders.recipe.strict import SettingError
 from loaders.recipe.times import RunLength
 from loaders.replacement import require_sample_hashes
 from loaders.stale_memory import remove_stale_shared_memory
 from loaders.streams import MixOptions, Place
+from loaders.threads import default_threads
+from loaders.walk import Row
 from loaders.worker_signals import heed_own_rank_only
 
 
@@ -64,12 +71,16 @@ class DataConfig:
         image_size: side of the model's input, pixels.
         scale: RandomResizedCrop's area range; open_clip's default for training.
         ratio: RandomResizedCrop's aspect range.
-        dtype: `uint8` (the model normalises on its device), or `float32` or `bfloat16`, normalised here.
+        decoder: `native` (our own core, on the CPU), or `dali` (NVIDIA DALI on this rank's GPU; in its CPU
+            mode where there is none): the same samples, crops and captions, pixels close to the exact ones.
+        dtype: `uint8` (the model normalises on its device), or `float32`, `bfloat16` or `float16`, normalised
+            here.
         mean: per channel, of values in 0..1.
         std: per channel.
         pass_order: resize like Pillow 11 (horizontal first) or `pillow13`.
         transform: `exact` (open_clip's pixels), or `fast`: JPEG with subsampled chroma is resized before it
             becomes RGB (docs/decisions/0013).
+        channels_last: whether images [B, 3, S, S] lie in memory as [B, S, S, 3].
         threads: decode threads in each process; 0 shares the cores among ranks and workers.
         nice: how far the threads and workers that make batches stand back for the training step: 0 not at
             all, 19 as far as Linux can (elsewhere of no effect on threads).
@@ -99,11 +110,13 @@ class DataConfig:
     image_size: int = 224
     scale: tuple[float, float] = (0.9, 1.0)
     ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    decoder: str = "native"
     dtype: str = "uint8"
     mean: tuple[float, float, float] = CLIP_MEAN
     std: tuple[float, float, float] = CLIP_STD
     pass_order: str = "pillow11"
     transform: str = "exact"
+    channels_last: bool = False
     threads: int = 0
     nice: int = 10
     num_workers: int = 0
@@ -132,6 +145,7 @@ class DataConfig:
         if not 0 <= self.bad_samples <= 1:
             raise UserError(f"data.bad_samples: {self.bad_samples} given; expected a share from 0 to 1")
         self.image().check("data")
+        self._check_decoder()
         if self.streams:
             self._check_mix()
             return
@@ -140,6 +154,18 @@ class DataConfig:
         for name in ("epoch_size", "ramp"):
             if getattr(self, name) is not None:
                 raise UserError(f"data.{name}: only for a mix (data.streams); leave it out for one data set")
+
+    def _check_decoder(self) -> None:
+        if self.decoder not in DECODERS:
+            raise UserError(
+                f"data.decoder: {self.decoder!r} given; expected {', '.join(DECODERS)}"
+                + nearest(self.decoder, DECODERS)
+            )
+        if self.decoder == "dali" and self.num_workers:
+            raise UserError(
+                f"data.num_workers: {self.num_workers} given with decoder: dali; a pipeline on a GPU belongs "
+                "to the training process: give 0 (batches are made ahead there all the same)"
+            )
 
     def _check_mix(self) -> None:
         for name in ("local", "remote"):
@@ -189,6 +215,7 @@ class DataConfig:
             self.ratio,
             self.pass_order,
             self.transform,
+            self.channels_last,
         )
 
 
@@ -224,6 +251,7 @@ class CaptionLoader(StreamingDataLoader):
             **workers,
         )
         self.maker, self._ahead, self._nice = maker, config.prefetch, config.nice
+        self._dali = config.decoder == "dali"
         self._prefetcher: Prefetcher[Batch] | None = None
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
@@ -235,6 +263,8 @@ class CaptionLoader(StreamingDataLoader):
         for batch in self._batches():
             self.num_samples_yielded += len(batch["key"])
             self.dataset.handed_out = True
+            if batch["image"].is_cuda:  # filled on a stream of its own; its memory waits for the reader's
+                batch["image"].record_stream(torch.cuda.current_stream(batch["image"].device))
             yield batch
         self.dataset.handed_out = True
 
@@ -242,9 +272,18 @@ class CaptionLoader(StreamingDataLoader):
         if self.num_workers:
             batches: Iterator[Batch] = DataLoader.__iter__(self)
             return batches
-        made = map_in_order(self.maker, DataLoader.__iter__(self), MADE_AT_ONCE)
+        rows = DataLoader.__iter__(self)
+        made = self._made_by_dali(rows) if self._dali else map_in_order(self.maker, rows, MADE_AT_ONCE)
         self._prefetcher = Prefetcher(made, self._ahead, self.dataset.stop, self._nice)
         return iter(self._prefetcher)
+
+    def _made_by_dali(self, rows: Iterator[list[Row]]) -> Generator[Batch, None, None]:
+        """Yield batches, all made in the thread that asks: a pipeline belongs to one."""
+        try:
+            for made in begin_ahead(self.maker.begin, self.maker.finish, rows):
+                yield made.batch
+        finally:
+            self.maker.decoder.drop()
 
 
 def _begin_worker(nice: int, worker: int) -> None:
@@ -264,6 +303,8 @@ def build_loader(config: DataConfig) -> CaptionLoader:
     Raises:
         UserError: when the data set is not one, lacks what the policy asks for, or has another tokenizer.
     """
+    if config.decoder == "dali":
+        import_dali()  # before anything is opened
     remove_stale_shared_memory()
     dataset = CaptionDataset(config.order())
     for place, info in zip(config.places(), dataset.infos, strict=True):
@@ -271,9 +312,17 @@ def build_loader(config: DataConfig) -> CaptionLoader:
     if config.check_samples:
         require_sample_hashes(dataset)
     policies = _policies(config, dataset)
-    threads = config.threads or default_threads(config.num_workers)
+    decoder = _decoder(config, dataset)
     care = Care(config.bad_samples, config.check_samples)
-    return CaptionLoader(BatchMaker(dataset, policies, config.image(), config.seed, threads, care), config)
+    return CaptionLoader(BatchMaker(dataset, policies, config.image(), config.seed, decoder, care), config)
+
+
+def _decoder(config: DataConfig, dataset: CaptionDataset) -> Decoder:
+    threads = config.threads or default_threads(config.num_workers)
+    native = NativeDecoder(config.image(), threads, dataset.counters)
+    if config.decoder == "native":
+        return native
+    return DaliDecoder(config.image(), threads, native, dataset.counters)
 
 
 def _policies(config: DataConfig, dataset: CaptionDataset) -> list[BoundPolicy]:

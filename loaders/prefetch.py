@@ -13,6 +13,7 @@ from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Generic, TypeVar
 
+B = TypeVar("B")
 S = TypeVar("S")
 T = TypeVar("T")
 # How often a blocked thread looks whether it is still wanted.
@@ -39,6 +40,32 @@ def map_in_order(make: Callable[[S], T], items: Iterator[S], threads: int) -> Ge
                 yield under_way.popleft().result()
         while under_way:
             yield under_way.popleft().result()
+
+
+def begin_ahead(
+    begin: Callable[[S], B], finish: Callable[[B], T], items: Iterator[S]
+) -> Generator[T, None, None]:
+    """Yield `finish(begin(item))` in the order of `items`, in the calling thread.
+
+    Each item is begun before the one before it is finished, so that whoever works on begun items always has
+    one; an error in beginning comes after the item before.
+    """
+    begun = map(begin, items)
+    try:
+        waiting = next(begun)
+    except StopIteration:
+        return
+    while True:
+        try:
+            following = next(begun)
+        except StopIteration:
+            yield finish(waiting)
+            return
+        except BaseException:
+            yield finish(waiting)
+            raise
+        yield finish(waiting)
+        waiting = following
 
 
 class Prefetcher(Generic[T]):

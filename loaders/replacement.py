@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from engine.errors import UserError
@@ -23,7 +24,7 @@ LEAST_ALLOWED = 8
 # Keys named when the budget is exceeded.
 MOST_NAMED = 20
 
-Decode = Callable[[SampleBatch, NDArray[np.generic]], NDArray[np.uint8]]
+Decode = Callable[[SampleBatch, torch.Tensor], NDArray[np.uint8]]
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Replacer:
         self,
         samples: NDArray[np.int64],
         status: NDArray[np.uint8],
-        image: NDArray[np.generic],
+        image: torch.Tensor,
         decode: Decode,
     ) -> NDArray[np.int64]:
         """Decode neighbours into the slots of the samples with a bad status.
@@ -67,7 +68,7 @@ class Replacer:
             found[row] = self._neighbour(int(samples[row]), image[row : row + 1], decode)
         return found
 
-    def _neighbour(self, sample: int, slot: NDArray[np.generic], decode: Decode) -> int:
+    def _neighbour(self, sample: int, slot: torch.Tensor, decode: Decode) -> int:
         for candidate in self._following(sample):
             if not decode(self.dataset.read(np.array([candidate])), slot)[0]:
                 return candidate

@@ -34,7 +34,8 @@ class Seen:
         epoch: of the run; in a mix, of the sample's stream.
         slot: place in the global batch.
         stream: name of the sample's stream; "" where there is no mix.
-        image: uint8 [3, S, S]: the crop as the model got it, before normalisation.
+        image: uint8 [3, S, S]: the crop as the model got it, before normalisation (with `decoder: dali`, if
+            DALI runs on the same kind of device).
         box: of the crop in the stored image: left, top, width, height in pixels.
         size: of the stored image: width, height.
         caption: text of the caption that was drawn, the `number`-th of its source.
@@ -172,7 +173,7 @@ class Replayer:
                 tokens=made.batch["text"][row].numpy(),
                 box=_integers(boxes[i]),
                 size=_integers(sizes[i]),
-                image=made.batch["image"][row].numpy(),
+                image=made.batch["image"][row].cpu().numpy(),
                 instead_of=keys[i] if sample != part.samples[i] else None,
             )
 

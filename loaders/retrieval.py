@@ -11,26 +11,17 @@ import torch
 from numpy.typing import NDArray
 
 from engine.errors import UserError
-from engine.native import ThreadPool, eval_batch
+from engine.native import Status, ThreadPool, eval_batch, status_sentence
 from engine.nearest import nearest
-from loaders.batches import (
-    CLIP_MEAN,
-    CLIP_STD,
-    KEPT_BATCHES,
-    ImageOptions,
-    as_numpy,
-    default_threads,
-    empty_images,
-    read_keys,
-    read_tokens,
-    refuse_undecoded,
-)
+from loaders.batches import read_keys, read_tokens
 from loaders.buffers import Buffers
 from loaders.captions import CaptionTokens
 from loaders.dataset import CaptionDataset, OrderOptions
 from loaders.fetch import DEFAULT_DEADLINE_S, check_deadline
+from loaders.images import CLIP_MEAN, CLIP_STD, KEPT_BATCHES, ImageOptions, as_numpy, empty_images
 from loaders.loader import check_tokenizer
 from loaders.streams import Place
+from loaders.threads import default_threads
 
 
 class RetrievalBatch(TypedDict):
@@ -133,7 +124,7 @@ class RetrievalLoader:
         image = empty_images(len(keys), self._image, self._buffers)
         status = eval_batch(
             samples.column("image"),
-            as_numpy(image),
+            as_numpy(image, self._image),
             self._pool,
             limits=info.limits(),
             **self._image.native(),
@@ -167,6 +158,21 @@ def build_retrieval_loader(config: RetrievalConfig) -> RetrievalLoader:
     dataset = CaptionDataset(order)
     check_tokenizer(config.local, dataset.info, config.tokenizer_fingerprint, config.tokenizer_name)
     return RetrievalLoader(config, dataset)
+
+
+def refuse_undecoded(status: NDArray[np.uint8], keys: Sequence[str]) -> None:
+    """Stop at images that do not decode: `engine.shard` decodes every one, unless told to check headers only.
+
+    Raises:
+        UserError: naming the first few keys and their status.
+    """
+    bad = np.flatnonzero(status)
+    if len(bad):
+        named = "; ".join(f"{keys[i]!r}: {status_sentence(Status(int(status[i])))}" for i in bad[:3])
+        raise UserError(
+            f"{len(bad)} of {len(keys)} images of a batch do not decode ({named}); "
+            "check the data set with python -m engine.verify (one made with --check header was never decoded)"
+        )
 
 
 def source_mask(wanted: Sequence[str], sources: Sequence[str]) -> NDArray[np.bool_]:

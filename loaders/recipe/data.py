@@ -15,6 +15,7 @@ SEED = 17
 """Of weights and draws, where a recipe gives none."""
 DERIVED = {
     "batch_size": "global_train_batch_size (it is that, over the number of ranks)",
+    "channels_last": "channels_last at the top",
     "image_size": "the model's image_size",
     "tokenizer_fingerprint": "nothing: the model is fitted to the data set's tokenizer",
     "tokenizer_name": "nothing: the model is fitted to the data set's tokenizer",
@@ -54,6 +55,7 @@ def data_section(values: Mapping[str, Any], world_size: int, image_size: int) ->
         **own,
         "batch_size": rank_batch(values, world_size),
         "image_size": image_size,
+        "channels_last": values.get("channels_last", False),
         "max_duration": None if duration is None else str(duration),
     }
 

@@ -20,7 +20,7 @@ from torchvision.transforms.functional import normalize, resized_crop, to_tensor
 
 from engine.errors import UserError
 from engine.native import crop_boxes, key_hashes
-from loaders.batches import CLIP_MEAN, CLIP_STD
+from loaders.images import CLIP_MEAN, CLIP_STD
 from loaders.loader import Batch, DataConfig, build_loader
 from loaders.policy import CaptionPolicy
 from tests.loaders.corpus import CONTEXT, FINGERPRINT, SOURCES, Sample, make_samples, write_dataset

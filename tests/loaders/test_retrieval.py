@@ -12,7 +12,7 @@ from PIL import Image
 from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Normalize, Resize, ToTensor
 
 from engine.errors import UserError
-from loaders.batches import CLIP_MEAN, CLIP_STD
+from loaders.images import CLIP_MEAN, CLIP_STD
 from loaders.retrieval import RetrievalConfig, build_retrieval_loader
 from tests.loaders.corpus import CONTEXT, Sample
 

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from engine.errors import UserError
 from engine.tokenizers import load_tokenizer
-from loaders.batches import CLIP_MEAN, CLIP_STD, ImageOptions
 from loaders.classes import ClassLoader, open_classes
+from loaders.images import CLIP_MEAN, CLIP_STD, ImageOptions
 from train.heldout.accuracy import accuracy
 from train.heldout.probes import open_probes
 from train.heldout.ranking import place

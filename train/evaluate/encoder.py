@@ -15,7 +15,7 @@ from engine.scoring.options import Compute
 from engine.scoring.scorer import Towers, exactly
 from engine.scoring.tokens import Tokens
 from engine.tokenizers.base import fingerprint_of
-from loaders.batches import default_threads
+from loaders.threads import default_threads
 
 Features = NDArray[np.float32]
 # On a CPU each thread computes a portion by itself: small ones stay in its cache. A GPU wants large ones.

@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from engine.errors import UserError
-from loaders.batches import CLIP_MEAN, CLIP_STD
+from loaders.images import CLIP_MEAN, CLIP_STD
 from train.formats.model import Exported, filled, new_folder, read_json
 from train.formats.tokenizer_files import read_tokenizer_facts, write_tokenizer
 from train.keeping.checkpoints import MODEL, ModelCard

@@ -12,8 +12,8 @@ from composer.core import Callback, Event, State
 from composer.loggers import Logger
 from composer.utils import create_interval_scheduler, dist
 
-from loaders.batches import ImageOptions
 from loaders.classes import ClassLoader
+from loaders.images import ImageOptions
 from loaders.retrieval import RetrievalConfig
 from train.heldout import retrieval, zeroshot
 from train.keeping.checkpoints import ModelCard

@@ -23,9 +23,9 @@ from torch import Tensor
 from engine.errors import UserError
 from engine.nearest import nearest
 from engine.tokenizers import Tokenizer, load_tokenizer
-from loaders.batches import ImageOptions
 from loaders.classes import ClassBatch, ClassLoader, ClassSet, open_classes
 from loaders.columns import Ragged
+from loaders.images import ImageOptions
 from train.heldout.accuracy import accuracy, class_rows
 from train.heldout.prompts import TEMPLATE_SETS, Filler, filler, template_set
 from train.heldout.ranking import place

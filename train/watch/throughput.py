@@ -103,6 +103,7 @@ class Throughput(Callback):
             "data/bytes_read": total.bytes_read,
             "data/bytes_fetched": total.bytes_fetched,
             "data/bad_samples": total.bad_samples,
+            "data/left_to_native": total.left_to_native,
             "data/cache_hits": total.cache_hits,
             "data/shards_fetched": total.shards_fetched,
         }

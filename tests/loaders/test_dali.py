@@ -1,0 +1,257 @@
+"""Decoding with DALI (its CPU mode): the same samples as the native decoder, and nothing stops it."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from engine.errors import UserError
+from engine.native import plain_jpegs
+from loaders import dali
+from loaders.counters import ReadCounts
+from loaders.images import DTYPES
+from loaders.loader import Batch, DataConfig, build_loader
+from tests.loaders.corpus import Sample, write_dataset
+from tests.loaders.dali_kit import FORMS, ODD_FORMS, psnr, samples_of
+
+pytest.importorskip("nvidia.dali")
+
+SIDE = 32
+# Above what the issue asks of ordinary images; measured over real ones in docs/results/dali.md.
+LEAST_DB = 38.0
+COUNT = 42
+
+
+def forms_of(count: int) -> list[str]:
+    return [FORMS[i % len(FORMS)] for i in range(count)]
+
+
+@pytest.fixture(scope="module")
+def samples() -> list[Sample]:
+    return samples_of(forms_of(COUNT))
+
+
+@pytest.fixture(scope="module")
+def mixed(samples: list[Sample], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Every form, in turn."""
+    return write_dataset(tmp_path_factory.mktemp("mixed") / "data", samples)
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Plain JPEG alone."""
+    return write_dataset(tmp_path_factory.mktemp("plain") / "data", samples_of(["jpeg"] * COUNT))
+
+
+def config(folder: Path, **changes: Any) -> DataConfig:
+    base = DataConfig(str(folder), batch_size=8, image_size=SIDE, seed=3, threads=2, decoder="dali")
+    return replace(base, **{"scale": (0.3, 1.0), **changes})
+
+
+def read(settings: DataConfig, epochs: int = 1) -> tuple[list[Batch], ReadCounts]:
+    loader = build_loader(settings)
+    return [batch for _ in range(epochs) for batch in loader], loader.dataset.counters.total()
+
+
+def both(settings: DataConfig, epochs: int = 1) -> tuple[list[Batch], list[Batch], ReadCounts]:
+    wanted, _ = read(replace(settings, decoder="native"), epochs)
+    found, counts = read(settings, epochs)
+    return found, wanted, counts
+
+
+def assert_same_samples(found: list[Batch], wanted: list[Batch]) -> None:
+    assert [batch["key"] for batch in found] == [batch["key"] for batch in wanted]
+    for own, other in zip(found, wanted, strict=True):
+        assert list(own) == list(other)
+        for name in ("text", "caption_source", "stream"):
+            assert torch.equal(own[name], other[name])  # type: ignore[literal-required]
+        assert own["image"].shape == other["image"].shape
+        assert own["image"].dtype == other["image"].dtype
+
+
+def test_keys_captions_and_crops_are_the_native_decoders(plain: Path) -> None:
+    found, wanted, counts = both(config(plain), epochs=2)
+    assert_same_samples(found, wanted)
+    assert counts.left_to_native == counts.bad_samples == 0
+    for own, other in zip(found, wanted, strict=True):
+        for image, exact in zip(own["image"].numpy(), other["image"].numpy(), strict=True):
+            assert psnr(image, exact) >= LEAST_DB  # another crop of these waves would be far below
+
+
+def test_what_dali_is_not_given_is_exact(mixed: Path, samples: list[Sample]) -> None:
+    found, wanted, counts = both(config(mixed, drop_last=False))
+    assert_same_samples(found, wanted)
+    form = dict(zip([sample.key for sample in samples], forms_of(COUNT), strict=True))
+    for own, other in zip(found, wanted, strict=True):
+        for i, key in enumerate(own["key"]):
+            if form[key] in ODD_FORMS:
+                assert torch.equal(own["image"][i], other["image"][i])
+            else:
+                assert psnr(own["image"][i].numpy(), other["image"][i].numpy()) >= LEAST_DB
+    odd = sum(form[key] in ODD_FORMS for batch in found for key in batch["key"])
+    assert counts.left_to_native == odd > 0
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize("dtype", list(DTYPES))
+def test_types_and_layouts_hold_the_same_pixels(mixed: Path, dtype: str, channels_last: bool) -> None:
+    raw, _ = read(config(mixed))
+    found, _ = read(config(mixed, dtype=dtype, channels_last=channels_last))
+    options = config(mixed).image()
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (options.mean, options.std))
+    for own, plainly in zip(found, raw, strict=True):
+        image = own["image"]
+        assert image.dtype == DTYPES[dtype]
+        layout = torch.channels_last if channels_last else torch.contiguous_format
+        assert image.is_contiguous(memory_format=layout)
+        wanted = plainly["image"].float()
+        if dtype != "uint8":
+            wanted = (wanted / 255 - mean) / std
+        close = {"uint8": 0.0, "float32": 1e-5, "float16": 2e-3, "bfloat16": 1.6e-2}[dtype]
+        assert (image.float() - wanted).abs().max() <= close
+
+
+def test_a_run_goes_on_with_the_other_decoder(mixed: Path) -> None:
+    wanted, _ = read(config(mixed, decoder="native"), epochs=3)
+    found: list[Batch] = []
+    state = None
+    for steps, decoder in ((3, "dali"), (4, "native"), (6, "dali"), (2, "native")):
+        loader = build_loader(config(mixed, decoder=decoder))
+        if state is not None:
+            loader.load_state_dict(state)
+        while steps:
+            for batch in loader:
+                found.append(batch)
+                steps -= 1
+                if not steps:
+                    break
+        state = loader.state_dict()
+    assert_same_samples(found, wanted)
+
+
+def test_bad_images_are_replaced_as_the_native_decoder_replaces_them(
+    samples: list[Sample], tmp_path: Path
+) -> None:
+    for i in (0, 4, 9, 21):
+        samples = [*samples[:i], replace(samples[i], image=samples[i].image[:-200]), *samples[i + 1 :]]
+    write_dataset(tmp_path / "data", samples)
+    found, wanted, counts = both(config(tmp_path / "data"))
+    assert_same_samples(found, wanted)
+    assert counts.bad_samples >= 3
+
+
+def broken_later(image: bytes) -> bytes:
+    """A progressive JPEG whose second Huffman table is nonsense: its header is plain."""
+    table = image.index(b"\xff\xc4", image.index(b"\xff\xda"))
+    return image[: table + 5] + b"\xff" * 16 + image[table + 21 :]
+
+
+def test_what_dali_fails_at_is_decoded_by_the_native_core(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    samples = samples_of(["progressive"] * COUNT)
+    samples[5] = replace(samples[5], image=broken_later(samples[5].image))
+    assert plain_jpegs([samples[5].image]).any()
+    write_dataset(tmp_path / "data", samples)
+    with caplog.at_level(logging.WARNING, "loaders.dali"):
+        found, wanted, counts = both(config(tmp_path / "data"), epochs=2)
+    assert_same_samples(found, wanted)
+    assert counts.bad_samples == 2
+    # The runs that were under way with it, not the whole epoch: DALI is built again.
+    assert 2 <= counts.left_to_native <= 2 * 16 + 2
+    assert "DALI failed" in caplog.text
+    assert "Huffman" in caplog.text
+
+
+def test_a_dali_that_never_works_is_left_alone(
+    plain: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("no device")
+
+    monkeypatch.setattr(dali.SlicePipeline, "schedule", fail)
+    with caplog.at_level(logging.WARNING, "loaders.dali"):
+        found, wanted, counts = both(config(plain), epochs=3)
+    assert_same_samples(found, wanted)
+    assert all(torch.equal(own["image"], other["image"]) for own, other in zip(found, wanted, strict=True))
+    assert counts.left_to_native == 3 * 40
+    assert len(caplog.records) == dali.MOST_FAILURES
+    assert "for the rest of this run" in caplog.records[-1].message
+
+
+def test_the_cut_into_runs_does_not_show(mixed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, _ = read(config(mixed))
+    monkeypatch.setattr(dali, "IMAGES_AT_ONCE", 3)
+    pieces, _ = read(config(mixed))
+    assert all(torch.equal(own["image"], other["image"]) for own, other in zip(pieces, whole, strict=True))
+
+
+def test_a_run_is_bounded_in_images_and_pixels() -> None:
+    rng = np.random.default_rng(1)
+    for _ in range(50):
+        sizes = rng.integers(1, 12_000, (400, 2)).astype(np.int32)
+        rows = np.flatnonzero(rng.random(400) < 0.8)
+        runs = list(dali.cut(rows, sizes))
+        assert np.array_equal(np.concatenate(runs), rows)
+        for run in runs:
+            pixels = sizes[run].astype(np.int64).prod(axis=1).sum()
+            assert len(run) == 1 or (len(run) <= dali.IMAGES_AT_ONCE and pixels <= dali.PIXELS_AT_ONCE)
+    assert not list(dali.cut(np.array([], np.int64), np.empty((0, 2), np.int32)))
+
+
+def test_an_epoch_given_up_leaves_no_thread_and_no_work(plain: Path) -> None:
+    before = {thread.name for thread in threading.enumerate()}
+    loader = build_loader(config(plain))
+    for _ in range(3):
+        next(iter(loader))  # given up with batches under way
+    assert {len(batch["key"]) for batch in loader} == {8}
+    assert {thread.name for thread in threading.enumerate()} == before
+
+
+SCRIPT = """
+import sys
+from loaders.loader import DataConfig, build_loader
+loader = build_loader(DataConfig(sys.argv[1], batch_size=8, image_size=32, decoder="dali"))
+batches = iter(loader)
+next(batches)
+print(loader.dataset.counters.total().left_to_native)
+"""
+
+
+def test_a_process_ends_with_work_under_way(plain: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, str(plain)], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "0\n"), done.stderr
+
+
+def test_settings_that_cannot_be(plain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UserError, match=r"data\.num_workers: 2 given with decoder: dali"):
+        config(plain, num_workers=2)
+    with pytest.raises(UserError, match=r"data\.decoder: 'dalli' given; expected native, dali.*dali"):
+        config(plain, decoder="dalli")
+    monkeypatch.setitem(sys.modules, "nvidia.dali", None)
+    with pytest.raises(UserError, match=r"nvidia-dali cannot be imported.*veclip-engine\[dali\]"):
+        build_loader(config(plain))
+
+
+@pytest.mark.gpu
+def test_on_a_gpu_the_pixels_are_close_and_stay_there(mixed: Path) -> None:
+    for dtype in DTYPES:
+        found, wanted, _ = both(config(mixed, dtype=dtype))
+        assert_same_samples(found, wanted)
+        assert all(batch["image"].device.type == "cuda" for batch in found)
+    found, wanted, counts = both(config(mixed))
+    assert counts.left_to_native > 0
+    for own, other in zip(found, wanted, strict=True):
+        for image, exact in zip(own["image"].cpu().numpy(), other["image"].numpy(), strict=True):
+            assert psnr(image, exact) >= LEAST_DB
