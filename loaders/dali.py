@@ -156,10 +156,9 @@ class DaliDecoder:
 
     def _fail(self, error: RuntimeError) -> None:
         """Leave all runs under way to our own core: DALI does not say which image it was."""
-        reason = str(error).strip().splitlines()
         self._failures += 1
         forever = " for the rest of this run" if self._failures == MOST_FAILURES else ""
-        _log.warning("DALI failed, the native core decodes in its place%s: %s", forever, " ".join(reason[:3]))
+        _log.warning("DALI failed, the native core decodes in its place%s: %s", forever, _reason(error))
         self._give_up_pipeline()
         while self._under_way:
             run = self._under_way.popleft()
@@ -199,6 +198,13 @@ class DaliDecoder:
         """Wait for copies: what they read is used again."""
         if self._stream is not None:
             self._stream.synchronize()
+
+
+def _reason(error: RuntimeError) -> str:
+    """Return the one line of DALI's message that says what was wrong."""
+    text = str(error)
+    lines = (text.partition("encountered:")[2] or text).split("\n")
+    return next((line.strip() for line in lines if line.strip()), "no reason given")
 
 
 def rank_device() -> int | None:

@@ -32,10 +32,8 @@ def encode(image: Image.Image, form: str) -> bytes:
         image.save(file, form, **({"lossless": True} if form == "webp" else {}))
     else:
         mode = {"grey": "L", "cmyk": "CMYK"}.get(form, "RGB")
-        subsampling = 0 if form == "444" else 2
-        image.convert(mode).save(
-            file, "JPEG", quality=90, progressive=form == "progressive", subsampling=subsampling
-        )
+        sampling = {"subsampling": 0} if form == "444" else {}
+        image.convert(mode).save(file, "JPEG", quality=90, progressive=form == "progressive", **sampling)
     return file.getvalue()
 
 

@@ -169,7 +169,7 @@ def test_what_dali_fails_at_is_decoded_by_the_native_core(
     # The runs that were under way with it, not the whole epoch: DALI is built again.
     assert 2 <= counts.left_to_native <= 2 * 16 + 2
     assert "DALI failed" in caplog.text
-    assert "Huffman" in caplog.text
+    assert "Unsupported image type" in caplog.text  # DALI's own word for it
 
 
 def test_a_dali_that_never_works_is_left_alone(
@@ -209,12 +209,11 @@ def test_a_run_is_bounded_in_images_and_pixels() -> None:
 
 
 def test_an_epoch_given_up_leaves_no_thread_and_no_work(plain: Path) -> None:
-    before = {thread.name for thread in threading.enumerate()}
     loader = build_loader(config(plain))
     for _ in range(3):
         next(iter(loader))  # given up with batches under way
     assert {len(batch["key"]) for batch in loader} == {8}
-    assert {thread.name for thread in threading.enumerate()} == before
+    assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("veclip")]
 
 
 SCRIPT = """
