@@ -32,8 +32,9 @@ class Throughput(Callback):
         mapping; gather: views of samples; captions: choosing; decode: decoding, cropping, resizing). Stages
         run ahead of the training step: they cost it nothing as long as it does not wait.
     Since this process began:
-        data/bytes_read, data/bytes_fetched (from the remote), data/bad_samples, data/cache_hits (shards
-        opened that did not have to be fetched), data/shards_fetched.
+        data/bytes_read, data/bytes_fetched (from the remote), data/bad_samples, data/left_to_native (images
+        that DALI was not given or failed at), data/cache_hits (shards opened that did not have to be
+        fetched), data/shards_fetched.
     """
 
     def __init__(self, interval: int, loader: CaptionLoader, plan: Plan, clock: Clock, work: Work) -> None:
