@@ -18,7 +18,8 @@ class ImageTarget final : public RgbTarget {
     return {row_.data(), row_.data() + plane_bytes(), row_.data() + 2 * plane_bytes()};
   }
   void filled(int y) noexcept override {
-    current_jpeg_kernels().interleave(room(y), static_cast<std::size_t>(out_.width()), out_.row(y));
+    const RgbRow row = room(y);
+    current_jpeg_kernels().interleave({row.r, row.g, row.b}, static_cast<std::size_t>(out_.width()), out_.row(y));
   }
 
  private:

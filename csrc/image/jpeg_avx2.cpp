@@ -338,7 +338,7 @@ VECLIP_AVX2 void to_rgb(const YccRow& in, std::size_t width, const RgbRow& out) 
 }
 
 // Sixteen pixels to 48 bytes: each plane's bytes to every third place.
-VECLIP_AVX2 void interleave(const RgbRow& in, std::size_t width, std::uint8_t* out) noexcept {
+VECLIP_AVX2 void interleave(const RgbPlanes& in, std::size_t width, std::uint8_t* out) noexcept {
   const __m128i places[3] = {_mm_setr_epi8(0, 11, 6, 1, 12, 7, 2, 13, 8, 3, 14, 9, 4, 15, 10, 5),
                              _mm_setr_epi8(5, 0, 11, 6, 1, 12, 7, 2, 13, 8, 3, 14, 9, 4, 15, 10),
                              _mm_setr_epi8(10, 5, 0, 11, 6, 1, 12, 7, 2, 13, 8, 3, 14, 9, 4, 15)};

@@ -74,6 +74,13 @@ struct RgbRow {
   std::uint8_t* b;
 };
 
+// The same to read from.
+struct RgbPlanes {
+  const std::uint8_t* r;
+  const std::uint8_t* g;
+  const std::uint8_t* b;
+};
+
 struct JpegKernels {
   // False where the data break a rule or end early; moves each block of `run` on.
   bool (*read_mcus)(BitReader& reader, McuRun& run) noexcept;
@@ -84,7 +91,7 @@ struct JpegKernels {
   void (*widen_between)(const ChromaRows& rows, std::uint8_t* out) noexcept;
   void (*between)(const ChromaRows& rows, int rounding, std::uint8_t* out) noexcept;
   void (*to_rgb)(const YccRow& in, std::size_t width, const RgbRow& out) noexcept;
-  void (*interleave)(const RgbRow& in, std::size_t width, std::uint8_t* out) noexcept;
+  void (*interleave)(const RgbPlanes& in, std::size_t width, std::uint8_t* out) noexcept;
 };
 
 const JpegKernels& scalar_jpeg_kernels() noexcept;

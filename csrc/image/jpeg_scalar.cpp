@@ -115,7 +115,7 @@ void to_rgb(const YccRow& in, std::size_t width, const RgbRow& out) noexcept {
   }
 }
 
-void interleave(const RgbRow& in, std::size_t width, std::uint8_t* out) noexcept {
+void interleave(const RgbPlanes& in, std::size_t width, std::uint8_t* out) noexcept {
   for (std::size_t x = 0; x < width; ++x, out += 3) {
     out[0] = in.r[x];
     out[1] = in.g[x];

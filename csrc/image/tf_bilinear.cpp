@@ -5,7 +5,7 @@
 #include <memory>
 #include <new>
 
-#include "image/bfloat16.hpp"
+#include "image/float16.hpp"
 
 namespace veclip {
 
@@ -48,22 +48,22 @@ Sides scaled(int width, int height, int size) noexcept {
   return {static_cast<int>(std::nearbyint(factor * w)), static_cast<int>(std::nearbyint(factor * h))};
 }
 
-void store(float value, float* out) noexcept { *out = value; }
-void store(float value, std::uint16_t* out) noexcept { *out = to_bfloat16(value); }
-
 struct Taps {
   std::unique_ptr<Tap[]> x;
   std::unique_ptr<Tap[]> y;
 };
 
-template <typename Pixel>
-void sample(const ImageView& in, const Taps& taps, const TransformSpec& spec, Pixel* slot) noexcept {
+// convert(float) -> Pixel
+template <typename Pixel, typename Convert>
+void sample(const ImageView& in, const Taps& taps, const TransformSpec& spec, Pixel* slot,
+            const Convert& convert) noexcept {
   const Normalisation& norm = spec.tables->normalisation();
-  const std::size_t size = static_cast<std::size_t>(spec.size);
+  const std::size_t size = spec.row();
   for (std::size_t c = 0; c < kChannels; ++c) {
     const float mean = static_cast<float>(norm.mean[c] * 255.0), std = static_cast<float>(norm.std[c] * 255.0);
     for (std::size_t y = 0; y < size; ++y) {
       const Tap& ty = taps.y[y];
+      const SlotRow at = spec.slot_row(c, y);
       const std::uint8_t *const top = in.row(ty.lower) + c, *const bottom = in.row(ty.upper) + c;
       for (std::size_t x = 0; x < size; ++x) {
         const Tap& tx = taps.x[x];
@@ -72,7 +72,7 @@ void sample(const ImageView& in, const Taps& taps, const TransformSpec& spec, Pi
         const float t = static_cast<float>(top[left]), b = static_cast<float>(bottom[left]);
         const float above = t + (static_cast<float>(top[right]) - t) * tx.share;
         const float below = b + (static_cast<float>(bottom[right]) - b) * tx.share;
-        store((above + (below - above) * ty.share - mean) / std, slot + (c * size + y) * size + x);
+        slot[at.first + x * at.step] = convert((above + (below - above) * ty.share - mean) / std);
       }
     }
   }
@@ -88,9 +88,11 @@ Status sample_and_fit(const ImageView& in, const TransformSpec& spec, void* slot
                   make_taps(in.height, full.height, (full.height - spec.size) / 2, spec.size)};
   if (!taps.x || !taps.y) return Status::kOutOfMemory;
   if (spec.type == PixelType::kFloat32) {
-    sample(in, taps, spec, static_cast<float*>(slot));
+    sample(in, taps, spec, static_cast<float*>(slot), [](float value) { return value; });
+  } else if (spec.type == PixelType::kBfloat16) {
+    sample(in, taps, spec, static_cast<std::uint16_t*>(slot), to_bfloat16);
   } else {
-    sample(in, taps, spec, static_cast<std::uint16_t*>(slot));
+    sample(in, taps, spec, static_cast<std::uint16_t*>(slot), to_float16);
   }
   return Status::kOk;
 }

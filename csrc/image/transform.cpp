@@ -1,51 +1,14 @@
 #include "image/transform.hpp"
 
-#include <cstring>
+#include <functional>
 #include <limits>
 
-#include "image/bfloat16.hpp"
+#include "image/float16.hpp"
+#include "image/slot_sink.hpp"
 
 namespace veclip {
 
 namespace {
-
-// Rows of planes into a [3, size, size] slot, each value looked up.
-template <typename Pixel>
-class TableSink final : public RowSink {
- public:
-  using Table = const Pixel*;
-  TableSink(const std::array<Table, kChannels>& tables, std::size_t size, void* slot)
-      : tables_(tables), size_(size), slot_(static_cast<Pixel*>(slot)) {}
-
-  void row(int y, const std::uint8_t* planes) noexcept override {
-    for (std::size_t c = 0; c < kChannels; ++c) {
-      const Table table = tables_[c];
-      const std::uint8_t* const in = planes + c * size_;
-      Pixel* const out = slot_ + (c * size_ + static_cast<std::size_t>(y)) * size_;
-      for (std::size_t x = 0; x < size_; ++x) out[x] = table[in[x]];
-    }
-  }
-
- private:
-  const std::array<Table, kChannels> tables_;
-  const std::size_t size_;
-  Pixel* const slot_;
-};
-
-class CopySink final : public RowSink {
- public:
-  CopySink(std::size_t size, void* slot) : size_(size), slot_(static_cast<std::uint8_t*>(slot)) {}
-
-  void row(int y, const std::uint8_t* planes) noexcept override {
-    for (std::size_t c = 0; c < kChannels; ++c) {
-      std::memcpy(slot_ + (c * size_ + static_cast<std::size_t>(y)) * size_, planes + c * size_, size_);
-    }
-  }
-
- private:
-  const std::size_t size_;
-  std::uint8_t* const slot_;
-};
 
 Status resize_into(const ImageView& in, const ResizeWindow& window, const TransformSpec& spec, ResizeScratch& scratch,
                    void* slot) noexcept {
@@ -67,6 +30,7 @@ PixelTables::PixelTables(const Normalisation& normalisation) noexcept : normalis
       const float centred = scaled - mean;
       float32_[c][value] = centred / std;
       bfloat16_[c][value] = to_bfloat16(float32_[c][value]);
+      float16_[c][value] = to_float16(float32_[c][value]);
     }
   }
 }
@@ -74,17 +38,6 @@ PixelTables::PixelTables(const Normalisation& normalisation) noexcept : normalis
 bool contains(int width, int height, const Box& box) noexcept {
   return box.left >= 0 && box.top >= 0 && box.width >= 1 && box.height >= 1 && box.left <= width - box.width &&
          box.top <= height - box.height;
-}
-
-Status with_slot_sink(const TransformSpec& spec, void* slot, const std::function<Status(RowSink&)>& use) {
-  const std::size_t size = static_cast<std::size_t>(spec.size);
-  const auto run = [&](RowSink&& sink) { return use(sink); };
-  if (spec.type == PixelType::kUint8) return run(CopySink(size, slot));
-  const PixelTables& tables = *spec.tables;
-  if (spec.type == PixelType::kFloat32) {
-    return run(TableSink<float>({tables.float32(0), tables.float32(1), tables.float32(2)}, size, slot));
-  }
-  return run(TableSink<std::uint16_t>({tables.bfloat16(0), tables.bfloat16(1), tables.bfloat16(2)}, size, slot));
 }
 
 Status crop_and_resize(const ImageView& in, const Box& box, const TransformSpec& spec, ResizeScratch& scratch,

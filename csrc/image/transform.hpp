@@ -1,9 +1,8 @@
-// CLIP's image transforms as torchvision and transformers run them on PIL images, into one [3, size, size] slot.
+// CLIP's image transforms as torchvision and transformers run them on PIL images, into the slot of one image.
 #pragma once
 
 #include <array>
 #include <cstdint>
-#include <functional>
 
 #include "image/box.hpp"
 #include "image/resample.hpp"
@@ -11,7 +10,16 @@
 
 namespace veclip {
 
-enum class PixelType { kUint8, kFloat32, kBfloat16 };
+enum class PixelType { kUint8, kFloat32, kBfloat16, kFloat16 };
+
+// Of a slot: [3, size, size], or [size, size, 3].
+enum class Layout { kNchw, kNhwc };
+
+// Where the values of one channel of one row go: first, first + step, ...
+struct SlotRow {
+  std::size_t first;
+  std::size_t step;
+};
 
 constexpr std::size_t pixel_bytes(PixelType type) noexcept {
   return type == PixelType::kUint8 ? 1 : type == PixelType::kFloat32 ? 4 : 2;
@@ -25,16 +33,21 @@ struct Normalisation {
 // What every 8-bit value becomes: ToTensor's x / 255, then Normalize's (x - mean) / std, each step rounded to float32.
 class PixelTables {
  public:
+  template <typename Pixel>
+  using Tables = std::array<std::array<Pixel, 256>, kChannels>;
+
   explicit PixelTables(const Normalisation& normalisation) noexcept;
-  const float* float32(std::size_t channel) const noexcept { return float32_[channel].data(); }
-  // The same values rounded to the nearest bfloat16, ties to even; bit patterns.
-  const std::uint16_t* bfloat16(std::size_t channel) const noexcept { return bfloat16_[channel].data(); }
+  const Tables<float>& float32() const noexcept { return float32_; }
+  // The same values rounded to the nearest one, ties to even; bit patterns.
+  const Tables<std::uint16_t>& bfloat16() const noexcept { return bfloat16_; }
+  const Tables<std::uint16_t>& float16() const noexcept { return float16_; }
   const Normalisation& normalisation() const noexcept { return normalisation_; }
 
  private:
   Normalisation normalisation_;
-  std::array<std::array<float, 256>, kChannels> float32_;
-  std::array<std::array<std::uint16_t, 256>, kChannels> bfloat16_;
+  Tables<float> float32_;
+  Tables<std::uint16_t> bfloat16_;
+  Tables<std::uint16_t> float16_;
 };
 
 // How the evaluation transform makes a square of a whole image: the shorter side becomes `shorter` and the centre is
@@ -51,17 +64,17 @@ struct TransformSpec {
   Fit fit = Fit::kTorchvision;
   int shorter = 0;  // 0 for `size`
   Filter filter = Filter::kBicubic;
+  Layout layout = Layout::kNchw;
 
-  std::size_t slot_bytes() const noexcept {
-    return kChannels * static_cast<std::size_t>(size) * static_cast<std::size_t>(size) * pixel_bytes(type);
+  std::size_t row() const noexcept { return static_cast<std::size_t>(size); }
+  std::size_t slot_bytes() const noexcept { return kChannels * row() * row() * pixel_bytes(type); }
+  SlotRow slot_row(std::size_t channel, std::size_t y) const noexcept {
+    if (layout == Layout::kNhwc) return {y * row() * kChannels + channel, kChannels};
+    return {(channel * row() + y) * row(), 1};
   }
 };
 
 bool contains(int width, int height, const Box& box) noexcept;
-
-// Calls use(sink) with a RowSink that writes into the slot what `spec` asks for. Throws only what `use` throws if it
-// is a std::ref.
-Status with_slot_sink(const TransformSpec& spec, void* slot, const std::function<Status(RowSink&)>& use);
 
 // torchvision's resized_crop: cut the box out, then resize it to size x size (bicubic, antialiased).
 // kBadArgument if the box is empty or not inside the image.

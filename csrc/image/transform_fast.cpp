@@ -4,6 +4,7 @@
 #include <functional>
 
 #include "image/resample_plane.hpp"
+#include "image/slot_sink.hpp"
 #include "image/transform_jpeg.hpp"
 
 namespace veclip {

@@ -4,6 +4,7 @@
 #include <functional>
 
 #include "image/resample_rows.hpp"
+#include "image/slot_sink.hpp"
 
 namespace veclip {
 

@@ -41,9 +41,10 @@ bool transforms_work() {
   for (int i = 0; i < 400; ++i) {
     std::vector<std::uint8_t> pixels;
     const ImageView view = random_view(pixels);
-    TransformSpec spec{1 + below(70), static_cast<PixelType>(below(3)), static_cast<PassOrder>(below(2)), &tables};
+    TransformSpec spec{1 + below(70), static_cast<PixelType>(below(4)), static_cast<PassOrder>(below(2)), &tables};
     spec.fit = static_cast<Fit>(below(3));
     spec.shorter = spec.size + below(9);
+    spec.layout = static_cast<Layout>(below(2));
     spec.filter = static_cast<Filter>(below(2));
     const auto slot = std::make_unique<std::uint8_t[]>(spec.slot_bytes());
     ResizeScratch scratch;

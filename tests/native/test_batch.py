@@ -124,8 +124,10 @@ def test_wrong_arrays_are_told_before_anything_is_written() -> None:
         native.train_batch(two, boxes.astype(np.int64), empty(2), POOL)
     with pytest.raises(ValueError, match=r"boxes: shape .* expected \[2, 4\]"):
         native.train_batch(two, BOXES[:3], empty(2), POOL)
-    with pytest.raises(ValueError, match="dtype: 'float16' given"):
-        native.eval_batch(two, empty(2), POOL, dtype="float16")
+    with pytest.raises(
+        ValueError, match="dtype: 'int8' given, expected 'uint8', 'float32', 'bfloat16' or 'float16'"
+    ):
+        native.eval_batch(two, empty(2), POOL, dtype="int8")
     with pytest.raises(ValueError, match="std not zero"):
         native.eval_batch(two, empty(2), POOL, std=(1.0, 0.0, 1.0))
 

@@ -13,8 +13,7 @@ SOURCES = [
     Path(__file__).with_name("sanitize_transform.cpp"),
     *sorted((ROOT / "csrc/image").glob("resample*.cpp")),
     *(ROOT / "csrc/image" / name for name in ("jpeg_avx2.cpp", "jpeg_huffman.cpp", "jpeg_scalar.cpp")),
-    ROOT / "csrc/image/tf_bilinear.cpp",
-    ROOT / "csrc/image/transform.cpp",
+    *(ROOT / "csrc/image" / name for name in ("slot_sink.cpp", "tf_bilinear.cpp", "transform.cpp")),
     ROOT / "csrc/core/thread_pool.cpp",
 ]
 

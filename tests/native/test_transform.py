@@ -7,7 +7,7 @@ import io
 import numpy as np
 import PIL
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
@@ -22,7 +22,7 @@ BICUBIC = transforms.InterpolationMode.BICUBIC
 ORDER = "pillow13" if int(PIL.__version__.split(".")[0]) >= 13 else "pillow11"
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
-STORAGE = {"uint8": np.uint8, "float32": np.float32, "bfloat16": np.uint16}
+STORAGE = {"uint8": np.uint8, "float32": np.float32, "bfloat16": np.uint16, "float16": np.uint16}
 POOL = native.ThreadPool(1)
 SIDE = st.one_of(st.integers(1, 64), st.integers(1, 500))
 
@@ -49,7 +49,12 @@ def reference(image: Image.Image, dtype: str) -> NDArray[np.generic]:
     tensor = transforms.Normalize(MEAN, STD)(transforms.ToTensor()(image))
     if dtype == "float32":
         return np.asarray(tensor.numpy())
-    return np.asarray(tensor.to(torch.bfloat16).view(torch.int16).numpy().view(np.uint16))
+    return half(tensor, dtype)
+
+
+def half(floats: torch.Tensor, dtype: str) -> NDArray[np.uint16]:
+    """Bit patterns of torch's own conversion."""
+    return np.asarray(floats.to(getattr(torch, dtype)).view(torch.int16).numpy().view(np.uint16))
 
 
 def train(image: Image.Image, box: tuple[int, int, int, int], size: int, dtype: str) -> NDArray[np.generic]:
@@ -141,10 +146,12 @@ def test_a_thread_of_pixels_costs_no_memory(size: tuple[int, int]) -> None:
     assert (got == np.array(colour, dtype=np.uint8)[:, None, None]).all()
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+RAMP = Image.fromarray(np.repeat(np.arange(256, dtype=np.uint8).reshape(16, 16, 1), 3, axis=2))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
 def test_every_value_normalises_as_torch_does(dtype: str) -> None:
-    ramp = Image.fromarray(np.repeat(np.arange(256, dtype=np.uint8).reshape(16, 16, 1), 3, axis=2))
-    assert np.array_equal(evaluate(ramp, 16, dtype), reference(ramp, dtype))
+    assert np.array_equal(evaluate(RAMP, 16, dtype), reference(RAMP, dtype))
 
 
 def test_other_constants() -> None:
@@ -152,6 +159,30 @@ def test_other_constants() -> None:
     native.eval_batch([png(image)], out, POOL, dtype="float32", mean=(0.1, 0.2, 0.3), std=(3.0, 1e-3, 0.7))  # type: ignore[arg-type]
     expected = transforms.Normalize((0.1, 0.2, 0.3), (3.0, 1e-3, 0.7))(transforms.ToTensor()(image))
     assert np.array_equal(out[0], expected.numpy())
+
+
+Triple = tuple[float, float, float]
+CONSTANT = st.builds(
+    lambda sign, digits, power: sign * digits * 10.0**power,
+    st.sampled_from([-1, 1]),
+    st.floats(1, 10),
+    st.integers(-9, 9),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.tuples(CONSTANT, CONSTANT, CONSTANT), st.tuples(CONSTANT, CONSTANT, CONSTANT))
+@example((0.5, 0.5, 0.5), (1e-6, 1e5, 1e9))  # to infinity, subnormal, zeros of both signs
+def test_16_bit_floats_are_torchs_of_the_float32(mean: Triple, std: Triple) -> None:
+    """Any constants, so any magnitude; by every fit, which covers both of the ways to convert."""
+    files = [png(noise(23, 31)), png(RAMP)]
+    for fit in ("torchvision", "tensorflow"):
+        found = {}
+        for dtype in ("float32", "bfloat16", "float16"):
+            found[dtype] = np.zeros((2, 3, 16, 16), STORAGE[dtype])
+            native.eval_batch(files, found[dtype], POOL, dtype=dtype, mean=mean, std=std, fit=fit)
+        for dtype in ("bfloat16", "float16"):
+            assert np.array_equal(found[dtype], half(torch.from_numpy(found["float32"]), dtype))
 
 
 @pytest.mark.parametrize("simd", native.simd_names())
