@@ -22,11 +22,16 @@ SMALL_SIDE = 256
 SHARD_BYTES = 64 << 20
 
 
-def read_images(folder: Path, limit: int) -> list[bytes]:
+def image_files(folder: Path, limit: int) -> list[Path]:
     """At most `limit` JPEG files, spread over the folder."""
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
     random.Random(0).shuffle(files)
-    return [path.read_bytes() for path in files[:limit]]
+    return files[:limit]
+
+
+def read_images(folder: Path, limit: int) -> list[bytes]:
+    """What is in them."""
+    return [path.read_bytes() for path in image_files(folder, limit)]
 
 
 def make_small(data: bytes) -> bytes:

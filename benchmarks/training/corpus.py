@@ -44,8 +44,8 @@ def write_tars(pairs: Pairs, folder: Path) -> tuple[str, int]:
         ]
         for image, caption in islice(_pairs(pairs), pairs.limit):
             tar, name = tars[count % SHARDS], f"{count:09d}"
-            _add(tar, f"{name}.{_suffix(image)}", image)
-            _add(tar, f"{name}.txt", caption.encode())
+            add_member(tar, f"{name}.{_suffix(image)}", image)
+            add_member(tar, f"{name}.txt", caption.encode())
             count += 1
     if count < SHARDS:
         raise UserError(f"{', '.join(pairs.source.inputs)}: {count} pairs; expected at least {SHARDS}")
@@ -77,7 +77,8 @@ def _suffix(image: bytes) -> str:
     return "png" if image.startswith(b"\x89PNG") else "webp" if image[8:12] == b"WEBP" else "jpg"
 
 
-def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
+def add_member(tar: tarfile.TarFile, name: str, data: bytes) -> None:
+    """Adds a file to a tar."""
     member = tarfile.TarInfo(name)
     member.size = len(data)
     tar.addfile(member, io.BytesIO(data))
@@ -87,11 +88,11 @@ def prepare(pairs: Pairs, tars: tuple[str, int], folder: Path, context: int) -> 
     """Packs the tar files, and the held-out samples with all of their captions."""
     shards = folder / f"shards_{context}"
     words = [tars[0], "--caption", f"{SOURCE}=txt", "--context-length", str(context)]
-    _shard([*words, "--out", str(shards)])
+    pack([*words, "--out", str(shards)])
     held_out = folder / f"held_out_{context}" if pairs.held_out_keys else None
     if held_out is not None:
         source = replace(pairs.source, only_keys=str(pairs.held_out_keys))
-        _shard([*_words(source), "--context-length", str(context), "--out", str(held_out)])
+        pack([*_words(source), "--context-length", str(context), "--out", str(held_out)])
     return Corpus(tars[0], tars[1], shards, held_out)
 
 
@@ -106,6 +107,7 @@ def _words(source: SourceOptions) -> list[str]:
     return words
 
 
-def _shard(words: Sequence[str]) -> None:
-    subprocess.run([sys.executable, "-m", "engine.shard", *words, "--workers", "1"], check=True,
+def pack(words: Sequence[str], workers: int = 1) -> None:
+    """Runs engine.shard."""
+    subprocess.run([sys.executable, "-m", "engine.shard", *words, "--workers", str(workers)], check=True,
                    stdout=subprocess.DEVNULL)  # fmt: skip

@@ -28,12 +28,14 @@ class Pace:
         seconds: of the clock.
         cpu_s: processor time of the trainer and its workers.
         start_s: from the start to the first line about a step.
+        begin_s: from the start to the steady state.
     """
 
     steps: int
     seconds: float
     cpu_s: float
     start_s: float
+    begin_s: float
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,11 @@ def _pace(marks: Sequence[_Mark], skip: int, began: float, log: Path) -> Pace:
         raise TrainerFailedError(f"{log}: fewer than two lines about steps behind step {skip}; train longer")
     first, last = steady[0], steady[-1]
     return Pace(
-        last.step - first.step, last.clock - first.clock, last.cpu - first.cpu, marks[0].clock - began
+        last.step - first.step,
+        last.clock - first.clock,
+        last.cpu - first.cpu,
+        marks[0].clock - began,
+        first.clock - began,
     )
 
 

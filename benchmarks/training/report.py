@@ -44,14 +44,14 @@ def markdown(found: Mapping[Key, Comparison], machine: str) -> str:
     return "\n".join([*lines, ""])
 
 
-def put_into(path: Path, tables: str) -> None:
+def put_into(path: Path, tables: str, mark: str = BEGIN) -> None:
     """Replaces the tables between the marks of a Markdown file; what stands around them stays."""
-    text = path.read_text(encoding="utf-8") if path.exists() else f"{BEGIN}\n{END}\n"
-    before, begin, rest = text.partition(BEGIN)
+    text = path.read_text(encoding="utf-8") if path.exists() else f"{mark}\n{END}\n"
+    before, begin, rest = text.partition(mark)
     _, end, after = rest.partition(END)
     if not (begin and end):
-        raise UserError(f"{path}: has no lines {BEGIN} and {END}, between which the tables stand")
-    path.write_text(f"{before}{BEGIN}\n\n{tables}\n{END}{after}", encoding="utf-8")
+        raise UserError(f"{path}: has no lines {mark} and {END}, between which the tables stand")
+    path.write_text(f"{before}{mark}\n\n{tables}\n{END}{after}", encoding="utf-8")
 
 
 def _range(values: Sequence[float]) -> str:

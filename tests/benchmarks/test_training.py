@@ -70,7 +70,8 @@ def test_waiting_is_weighted_by_steps_and_begins_behind_the_skipped_ones(tmp_pat
 
 def run(trainer: str, seed: int, level: float) -> Run:
     losses = {step: level + math.sin(step * seed) / 10 for step in range(1, 101)}
-    return Run(trainer, seed, Pace(100, 10.0 * level, 20.0, 1.0), Log(losses, 0.01), {"a_r@1": level / 10})
+    pace = Pace(100, 10.0 * level, 20.0, 1.0, 2.0)
+    return Run(trainer, seed, pace, Log(losses, 0.01), {"a_r@1": level / 10})
 
 
 def test_the_error_of_a_gap_is_how_gaps_spread() -> None:
