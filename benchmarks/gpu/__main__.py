@@ -15,8 +15,9 @@ from benchmarks.gpu.board import Board
 from benchmarks.gpu.card import find_card
 from benchmarks.gpu.plan import plan
 from benchmarks.gpu.report import write_report
-from benchmarks.gpu.session import Session
+from benchmarks.gpu.session import Session, look_around
 from benchmarks.gpu.settings import choose
+from benchmarks.gpu.task import Task
 from engine.command import command_parser, exit_code
 from engine.numbers import positive
 
@@ -63,16 +64,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(options: argparse.Namespace, work: Path) -> int:
     card = find_card() if options.device == "cuda" else None
     images = None if options.images is None else str(options.images.resolve())
-    settings = choose(options.device, images, options.quick, card.memory_gib if card else 0.0)
-    session = Session(Board(options.out.with_suffix(".json"), settings), work.resolve(), options.end)
-    session.look_around(card)
+    work, choice = work.resolve(), (options.device, images, options.quick)
+    facts = look_around(Task("facts", str(work), "facts", choose(*choice, 0.0), {}), card)
+    settings = choose(*choice, facts["memory_gib"])
+    board = Board(options.out.with_suffix(".json"), settings, facts)
     if not options.fresh:
-        session.board.take_over()
+        board.take_over()
     try:
         wanted = [m for m in plan(settings) if any(word in m.name for word in options.only or [""])]
-        return 1 if session.measure(wanted) else 0
+        return 1 if Session(board, work, options.end).measure(wanted) else 0
     finally:
-        write_report(session.board, options.out)
+        write_report(board, options.out)
 
 
 if __name__ == "__main__":

@@ -23,10 +23,9 @@ class Board:
         rows: by measurement, in the order they were made; `status` of each, `result` if done, else `reason`.
     """
 
-    def __init__(self, path: Path, settings: Settings) -> None:
+    def __init__(self, path: Path, settings: Settings, facts: dict[str, Any]) -> None:
         """Start with nothing measured."""
-        self.path, self.settings = path, settings
-        self.facts: dict[str, Any] = {}
+        self.path, self.settings, self.facts = path, settings, facts
         self.rows: dict[str, Row] = {}
 
     def take_over(self) -> None:

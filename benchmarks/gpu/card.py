@@ -30,25 +30,26 @@ class Card:
 
 
 def find_card() -> Card | None:
-    """The card, or None where there is none or no driver."""
-    line = _ask("name,memory.total,driver_version")
-    if line is None:
+    """The card, or None where nvidia-smi is not there or knows of none."""
+    if shutil.which(SMI) is None:
         return None
-    name, memory, driver = (part.strip() for part in line.split(","))
-    return Card(name, float(memory) / 1024, driver)
+    try:
+        done = subprocess.run(
+            _words("name,memory.total,driver_version"),
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=PATIENCE_S,
+        )
+        name, memory, driver = (part.strip() for part in done.stdout.splitlines()[0].split(","))
+        return Card(name, float(memory) / 1024, driver)
+    except (subprocess.SubprocessError, ValueError, IndexError):
+        return None
 
 
 def _words(fields: str) -> list[str]:
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")[0] or "0"
     return [SMI, "-i", visible, f"--query-gpu={fields}", "--format=csv,noheader,nounits"]
-
-
-def _ask(fields: str) -> str | None:
-    if shutil.which(SMI) is None:
-        return None
-    done = subprocess.run(_words(fields), capture_output=True, text=True, check=False, timeout=PATIENCE_S)
-    lines = done.stdout.strip().splitlines()
-    return lines[0] if done.returncode == 0 and lines else None
 
 
 @dataclass(frozen=True)

@@ -40,16 +40,19 @@ def _version(packages: tuple[str, ...]) -> str:
 
 
 def measure(task: Task) -> dict[str, Any]:
-    """Import everything; returns errors by module, torch's CUDA version and whether it sees the card."""
+    """Import everything; returns errors by module, what torch says of CUDA and the card."""
     errors = {}
     for name in MODULES:
         try:
             importlib.import_module(name)
         except Exception as error:  # whatever a package does beside versions it does not know
             errors[name] = f"{type(error).__name__}: {error}"
-    found: dict[str, Any] = {"errors": errors, "cuda": None, "sees_card": False}
+    found: dict[str, Any] = {"errors": errors, "cuda": None, "card": None, "memory_gib": 0.0}
     if "torch" not in errors:
         import torch
 
-        found |= {"cuda": torch.version.cuda, "sees_card": torch.cuda.is_available()}
+        found["cuda"] = torch.version.cuda
+        if torch.cuda.is_available():
+            memory = torch.cuda.get_device_properties(0).total_memory / 2**30
+            found |= {"card": torch.cuda.get_device_name(), "memory_gib": memory}
     return found

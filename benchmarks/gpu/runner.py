@@ -57,7 +57,8 @@ def _reason(code: int, log: list[str]) -> str:
 def _run(task: Task, limit_s: float) -> tuple[int | None, dict[str, Any] | None]:
     """Exit code (None: it was too slow) and answer."""
     hidden = {} if task.settings.device == "cuda" else {"CUDA_VISIBLE_DEVICES": ""}
-    own = {"TQDM_DISABLE": "1", "PYTHONUNBUFFERED": "1", **hidden}
+    # Nothing is to be fetched: where there is no network, trying takes minutes.
+    own = {"TQDM_DISABLE": "1", "PYTHONUNBUFFERED": "1", "HF_HUB_OFFLINE": "1", **hidden}
     words = [sys.executable, "-W", "ignore", "-m", "benchmarks.gpu.child", json.dumps(task.to_json())]
     answers = task.folder / "answer.json"
     with answers.open("w", encoding="utf-8") as out, _log(task).open("w", encoding="utf-8") as log:

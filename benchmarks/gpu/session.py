@@ -17,10 +17,32 @@ from benchmarks.gpu.task import Task
 from benchmarks.loader.report import machine
 from engine.errors import UserError
 
-FACTS = Measurement("facts", "facts", 30)
+FACTS_LIMIT_S = 240.0
+"""A first import of torch from a cold disk takes minutes."""
 DATA = Measurement("data", "data", 100)
 REPORT_S = 10.0
 """Kept for the chart and the tables."""
+
+
+def look_around(task: Task, card: Card | None) -> dict[str, Any]:
+    """Machine, card and what is installed; printed too.
+
+    Raises:
+        UserError: there should be a GPU, and torch does not see one.
+    """
+    row = run(task, FACTS_LIMIT_S)
+    nothing = {"errors": {"python": row.get("reason")}, "cuda": None, "card": None, "memory_gib": 0.0}
+    facts = {"machine": machine(), "versions": versions(), "driver": None, **row.get("result", nothing)}
+    sees_card = facts["card"] is not None
+    if card is not None:
+        facts |= {"card": card.name, "memory_gib": card.memory_gib, "driver": card.driver}
+    say("\n".join(describe(facts)))
+    if task.settings.device == "cuda" and not sees_card:
+        raise UserError(
+            "--device cuda: torch sees no GPU here; run it where there is one (--device cpu --quick checks "
+            "that everything runs)"
+        )
+    return facts
 
 
 class Session:
@@ -29,26 +51,6 @@ class Session:
     def __init__(self, board: Board, work: Path, end: float) -> None:
         """Measure nothing yet."""
         self.board, self._work, self._end = board, work, end - REPORT_S
-
-    def look_around(self, card: Card | None) -> None:
-        """Fill in the board's facts and print them.
-
-        Raises:
-            UserError: there should be a GPU, and torch does not see one.
-        """
-        facts: dict[str, Any] = {"machine": machine(), "card": None, "versions": versions()}
-        if card is not None:
-            facts |= {"card": card.name, "memory_gib": round(card.memory_gib, 1), "driver": card.driver}
-        row = run(self._task(FACTS), FACTS.limit_s)
-        found = row.get("result") or {"errors": {"python": row["reason"]}, "cuda": None, "sees_card": False}
-        facts |= {"errors": found["errors"], "cuda": found["cuda"]}
-        self.board.facts = facts
-        _say("\n".join(describe(facts)))
-        if self.board.settings.device == "cuda" and not found["sees_card"]:
-            raise UserError(
-                "--device cuda: torch sees no GPU here; run it where there is one (--device cpu --quick "
-                "checks that everything runs)"
-            )
 
     def measure(self, wanted: Sequence[Measurement]) -> list[str]:
         """Make what has not been made; returns the names of what failed."""
@@ -71,7 +73,7 @@ class Session:
             if row["status"] == FAILED and left_s < one.limit_s and time.monotonic() >= self._end:
                 row = dropped(one, left_s) | {"seconds": row["seconds"]}
         self.board.put(one.name, {"choice": one.choice, **row})
-        _say(f"{one.name}: {_words(row)}")
+        say(f"{one.name}: {_words(row)}")
 
     def _task(self, one: Measurement) -> Task:
         return Task(one.kind, str(self._work), one.name, self.board.settings, one.choice)
@@ -82,7 +84,7 @@ def describe(facts: dict[str, Any]) -> list[str]:
     card = facts["card"]
     lines = [facts["machine"]]
     if card:
-        lines.append(f"{card}, {facts['memory_gib']} GiB, driver {facts['driver']}")
+        lines.append(f"{card}, {facts['memory_gib']:.1f} GiB, driver {facts['driver']}")
     else:
         lines.append("no GPU: the figures only show that everything runs")
     packages = {name: found for name, found in facts["versions"].items() if name != "engine.native"}
@@ -103,5 +105,6 @@ def _number(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _say(line: str) -> None:
+def say(line: str) -> None:
+    """Tell how it goes."""
     print(line, file=sys.stderr, flush=True)

@@ -36,9 +36,7 @@ FACTS = {"machine": "a machine", "card": None, "versions": {"torch": "2.9"}, "er
 
 
 def board(tmp_path: Path, settings: Settings = QUICK) -> Board:
-    made = Board(tmp_path / "out.json", settings)
-    made.facts = dict(FACTS)
-    return made
+    return Board(tmp_path / "out.json", settings, dict(FACTS))
 
 
 class Clock:
