@@ -1,13 +1,13 @@
 """What a decoder's batches are beside the reference's: pixels, keys, boxes, captions.
 
-Native: its kernel against Pillow and torchvision's transform, which must be equal bit for bit. Others:
-through the loader, against the native loader.
+Native: its kernel against Pillow and torchvision's transform, which must be equal bit for bit. Others, and
+native batches that are normalised: through the loader, against the native loader's exact pixels.
 """
 
 from __future__ import annotations
 
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -27,7 +27,9 @@ OUTPUTS = (("uint8", False), ("bfloat16", True))
 
 def measure(task: Task) -> dict[str, Any]:
     """Differences in steps of 8-bit pixels, PSNR in dB over whole images."""
-    return _beside_pillow(task) if task.choice["decoder"] == NATIVE else _beside_native(task)
+    if task.choice["decoder"] == NATIVE:
+        return {**_beside_native(task, OUTPUTS[1:]), **_beside_pillow(task)}
+    return _beside_native(task, OUTPUTS)
 
 
 def compare(ours: Array, reference: Array) -> dict[str, Any]:
@@ -88,10 +90,10 @@ class Seen:
         return np.concatenate(self.images)
 
 
-def _beside_native(task: Task) -> dict[str, Any]:
+def _beside_native(task: Task, outputs: Sequence[tuple[str, bool]]) -> dict[str, Any]:
     reference = _see(task, NATIVE, "uint8", False)
-    found: dict[str, Any] = {"reference": "native"}
-    for dtype, channels_last in OUTPUTS:
+    found: dict[str, Any] = {}
+    for dtype, channels_last in outputs:
         seen = _see(task, task.choice["decoder"], dtype, channels_last)
         same = {
             "same_keys": seen.keys == reference.keys,
@@ -99,7 +101,11 @@ def _beside_native(task: Task) -> dict[str, Any]:
             "same_captions": all(map(np.array_equal, seen.captions, reference.captions)),
         }
         own = compare(seen.pixels(), reference.pixels()) | same
-        own |= {"left_to_native": seen.left_to_native, "device": ", ".join(sorted(seen.devices))}
+        own |= {
+            "reference": "native, uint8",
+            "left_to_native": seen.left_to_native,
+            "device": ", ".join(sorted(seen.devices)),
+        }
         found |= own if dtype == "uint8" else {f"{name}_{dtype}": value for name, value in own.items()}
     return found
 

@@ -74,7 +74,7 @@ def _pixel_cells(found: Mapping[str, Any], suffix: str) -> tuple[str, ...]:
 
     same = [one(f"same_{name}") for name in ("keys", "boxes", "captions")]
     return (
-        str(found["reference"]),
+        one("reference"),
         f"{one('equal')} of {one('images')}",
         _show(one("psnr_min"), "{:.1f} dB"),
         _show(one("psnr_mean"), "{:.1f} dB"),

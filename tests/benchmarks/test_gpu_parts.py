@@ -7,12 +7,14 @@ import json
 import os
 import stat
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from benchmarks.gpu import session as sessions
@@ -251,3 +253,27 @@ def test_waiting_is_read_off_our_trainers_lines(tmp_path: Path) -> None:
         "data_wait": pytest.approx(0.02),
         "mfu": pytest.approx(0.305),
     }
+
+
+def test_the_ceilings_batch_is_always_the_same() -> None:
+    from benchmarks.gpu.constant import ConstantLoader
+
+    class Loader:
+        closed, made, name = False, 0, "real"
+
+        def __len__(self) -> int:
+            return 3
+
+        def __iter__(self) -> Iterator[dict[str, Any]]:
+            try:
+                while True:
+                    self.made += 1
+                    yield {"image": torch.full((2,), self.made), "key": ["a", "b"]}
+            finally:
+                self.closed = True
+
+    real = Loader()
+    constant = ConstantLoader(real)  # type: ignore[arg-type]
+    batches = [*constant, *constant]
+    assert [batch["image"].tolist() for batch in batches] == [[1, 1]] * 6
+    assert (real.made, real.closed, constant.name, batches[0]["key"]) == (1, True, "real", ["a", "b"])
