@@ -45,5 +45,5 @@ def _build(config: DataConfig) -> Any:
 
 
 if __name__ == "__main__":
-    assembly.build_loader = _build
+    assembly.build_loader = _build  # type: ignore[attr-defined]
     sys.exit(run.main(sys.argv[1:]))

@@ -21,7 +21,7 @@ from benchmarks.gpu.plugged import TorchvisionDecoder
 from benchmarks.gpu.task import Task
 from benchmarks.gpu.turn import measure_turn, to_device
 from engine.native import ColumnView, Limits, SampleBatch, crop_boxes, gather, key_hashes
-from engine.shards import open_dataset
+from engine.shards.reader import open_dataset
 from loaders.columns import decode_int32
 from loaders.counters import Counters
 from loaders.decoder import Decoder, NativeDecoder, Work

@@ -52,7 +52,8 @@ class Settings:
 
 def from_json(fields: dict[str, Any]) -> Settings:
     """The settings in a result file, or in a measuring process's orders."""
-    return Settings(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
+    own: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
+    return Settings(**own)
 
 
 def choose(device: str, images: str | None, quick: bool, memory_gib: float) -> Settings:
