@@ -10,7 +10,7 @@ from typing import Any
 from benchmarks.gpu.board import DONE, Board, Row
 from benchmarks.gpu.figures import Figure, loaders, trainings
 from benchmarks.gpu.session import describe
-from benchmarks.training.report import put_into
+from benchmarks.marks import put_into
 
 BEGIN = "<!-- tables of benchmarks.gpu -->"
 
@@ -94,6 +94,7 @@ def _loaders(title: str, figures: Sequence[Figure]) -> str:
             _show(f.others["cpu_s_per_1000"], "{:.2f}"),
             *_card_cells(f.others),
             _show(f.others["first_batch_s"], "{:.1f}"),
+            _show(f.others.get("psnr_min"), "{:.1f} dB"),
         )
         for f in figures
     ]
@@ -106,6 +107,7 @@ def _loaders(title: str, figures: Sequence[Figure]) -> str:
         "GPU MiB",
         "GPU busy",
         "first batch, s",
+        "PSNR least",
     ]
     return _table(title, head, lines)
 

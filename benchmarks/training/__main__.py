@@ -73,9 +73,10 @@ def _run(options: argparse.Namespace, work: Path) -> None:
     import torch
 
     from benchmarks.loader.report import machine
+    from benchmarks.marks import put_into
     from benchmarks.training.chart import draw
     from benchmarks.training.compare import compare
-    from benchmarks.training.report import markdown, put_into
+    from benchmarks.training.report import BEGIN, markdown
 
     runs = _measure(options, work)
     found = {key: compare(own) for key, own in runs.items()}
@@ -84,7 +85,7 @@ def _run(options: argparse.Namespace, work: Path) -> None:
     print(text)
     if options.out is None:
         return
-    put_into(options.out.with_suffix(".md"), text)
+    put_into(options.out.with_suffix(".md"), text, BEGIN)
     rows = [
         {"model": model, "context": context, "comparison": asdict(found[model, context]),
          "runs": [asdict(run) for run in own]}

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from statistics import median
 
 from benchmarks.training.compare import Comparison, Gap
 from benchmarks.training.task import OURS, THEIRS
-from engine.errors import UserError
 
 Key = tuple[str, int]
 """Model and context."""
-BEGIN, END = "<!-- tables of benchmarks.training -->", "<!-- end of tables -->"
+BEGIN = "<!-- tables of benchmarks.training -->"
 
 
 def markdown(found: Mapping[Key, Comparison], machine: str) -> str:
@@ -42,16 +40,6 @@ def markdown(found: Mapping[Key, Comparison], machine: str) -> str:
             recalls = "; ".join(f"{name.replace('_', ' ')}: {_gap(g, 2)}" for name, g in c.recalls.items())
             lines += ["", f"Retrieval in points, {model}, context {context}: {recalls}."]
     return "\n".join([*lines, ""])
-
-
-def put_into(path: Path, tables: str, mark: str = BEGIN) -> None:
-    """Replaces the tables between the marks of a Markdown file; what stands around them stays."""
-    text = path.read_text(encoding="utf-8") if path.exists() else f"{mark}\n{END}\n"
-    before, begin, rest = text.partition(mark)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise UserError(f"{path}: has no lines {mark} and {END}, between which the tables stand")
-    path.write_text(f"{before}{mark}\n\n{tables}\n{END}{after}", encoding="utf-8")
 
 
 def _range(values: Sequence[float]) -> str:

@@ -6,6 +6,8 @@ import io
 import json
 import os
 import stat
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -30,7 +32,7 @@ from benchmarks.gpu.session import REPORT_S, Session
 from benchmarks.gpu.settings import Settings, choose
 from benchmarks.gpu.task import Task, describe
 from benchmarks.gpu.training import our_figures
-from benchmarks.training.report import END
+from benchmarks.marks import END
 from engine.errors import UserError
 
 QUICK = choose("cpu", None, True, 0.0)
@@ -253,6 +255,20 @@ def test_waiting_is_read_off_our_trainers_lines(tmp_path: Path) -> None:
         "data_wait": pytest.approx(0.02),
         "mfu": pytest.approx(0.305),
     }
+
+
+def test_decoders_alone_need_neither_streaming_nor_composer() -> None:
+    """A machine may lack them; the command itself needs no torch either."""
+    modules = "decoding, data, pixels, training, facts, child"
+    without = "import sys; sys.modules.update(streaming=None, composer=None{})"
+    for code in (
+        f"{without.format('')}; from benchmarks.gpu import {modules}",
+        f"{without.format(', torch=None')}; from benchmarks.gpu import __main__",
+    ):
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
 
 
 def test_the_ceilings_batch_is_always_the_same() -> None:

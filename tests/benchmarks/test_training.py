@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from benchmarks.marks import END, put_into
 from benchmarks.training.compare import compare, gap
 from benchmarks.training.corpus import Pairs, write_tars
 from benchmarks.training.logs import Log, read_theirs, step_of_line, their_line
 from benchmarks.training.observe import Pace, TrainerFailedError, observe
-from benchmarks.training.report import BEGIN, END, put_into
+from benchmarks.training.report import BEGIN
 from benchmarks.training.rounds import Run
 from benchmarks.training.task import OURS, THEIRS, Corpus, Settings, Task, theirs_command
 from engine.errors import UserError
@@ -159,11 +160,11 @@ def test_the_whole_comparison(tmp_path: Path) -> None:
 
 def test_tables_are_put_between_their_marks(tmp_path: Path) -> None:
     path = tmp_path / "training.md"
-    put_into(path, "one")
+    put_into(path, "one", BEGIN)
     path.write_text(f"# Before\n\n{path.read_text()}\n## After\n")
-    put_into(path, "two")
+    put_into(path, "two", BEGIN)
     assert path.read_text() == f"# Before\n\n{BEGIN}\n\ntwo\n{END}\n\n## After\n"
     path.write_text("# Other\n")
     with pytest.raises(UserError, match="has no lines"):
-        put_into(path, "two")
+        put_into(path, "two", BEGIN)
     assert path.read_text() == "# Other\n"
