@@ -18,6 +18,7 @@ from statistics import fmean
 SMI = "nvidia-smi"
 PERIOD_MS = 200
 PATIENCE_S = 30.0
+FIRST_READING_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -73,20 +74,23 @@ class CardWatch:
         """Start, and wait for the first reading: it is of the time before."""
         if self._wanted:
             words = [*_words("memory.used,utilization.gpu"), "-lms", str(PERIOD_MS)]
-            self._process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+            own, its = os.openpty()  # a terminal, so that it keeps no lines back
+            self._process = subprocess.Popen(words, stdout=its, stderr=subprocess.DEVNULL)
+            os.close(its)
+            self._lines = os.fdopen(own)
             self._thread = threading.Thread(target=self._read, daemon=True)
             self._thread.start()
-            until = time.monotonic() + PATIENCE_S
+            until = time.monotonic() + FIRST_READING_S
             while not self._readings and self._thread.is_alive() and time.monotonic() < until:
                 time.sleep(0.01)
         return self
 
     def _read(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            with contextlib.suppress(ValueError):  # "[N/A]", or a line that is about something else
-                memory, busy = (float(part) for part in line.split(","))
-                self._readings.append(Reading(time.time(), memory, busy / 100))
+        with contextlib.suppress(OSError):  # how a terminal ends
+            for line in self._lines:
+                with contextlib.suppress(ValueError):  # "[N/A]", or a line that is about something else
+                    memory, busy = (float(part) for part in line.split(","))
+                    self._readings.append(Reading(time.time(), memory, busy / 100))
 
     def __exit__(self, *_: object) -> None:
         """Stop."""
@@ -94,8 +98,7 @@ class CardWatch:
             self._process.kill()
             self._process.wait()
             self._thread.join()
-            assert self._process.stdout is not None
-            self._process.stdout.close()
+            self._lines.close()
 
     def memory_mib(self) -> float | None:
         """Most memory in use above the least: what the measured process took, its CUDA context included."""

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.gpu.plan import NATIVE
+from benchmarks.gpu.plan import NATIVE, PILLOW
 from benchmarks.gpu.task import Task
 from benchmarks.loader.exact import draw_boxes
 from benchmarks.loader.work import SIZE, Array
@@ -27,9 +27,9 @@ OUTPUTS = (("uint8", False), ("bfloat16", True))
 
 def measure(task: Task) -> dict[str, Any]:
     """Differences in steps of 8-bit pixels, PSNR in dB over whole images."""
-    if task.choice["decoder"] == NATIVE:
-        return {**_beside_native(task, OUTPUTS[1:]), **_beside_pillow(task)}
-    return _beside_native(task, OUTPUTS)
+    if task.choice["reference"] == PILLOW:
+        return _beside_pillow(task)
+    return _beside_native(task, OUTPUTS[1:] if task.choice["decoder"] == NATIVE else OUTPUTS)
 
 
 def compare(ours: Array, reference: Array) -> dict[str, Any]:

@@ -12,6 +12,9 @@ from benchmarks.gpu.task import FORMS
 
 NATIVE, DALI, TORCHVISION = "native", "dali", "torchvision"
 DECODERS = (NATIVE, DALI, TORCHVISION)
+PILLOW = "pillow"
+PIXELS = ((NATIVE, PILLOW), (DALI, NATIVE), (TORCHVISION, NATIVE), (NATIVE, NATIVE))
+"""What is compared with what; native with itself: normalised values with exact 8-bit pixels."""
 CEILING, OPEN_CLIP = "ceiling", "open_clip"
 SOURCES = (CEILING, NATIVE, DALI, OPEN_CLIP)
 SLOW = 4
@@ -38,7 +41,7 @@ def plan(settings: Settings) -> list[Measurement]:
     """All measurements, the most important first: what time does not allow is dropped from the end."""
     first = Round(settings, 1)
     plans = [
-        [_pixels(form, decoder) for decoder in DECODERS for form in FORMS],
+        [_pixels(form, *pair) for pair in PIXELS for form in FORMS],
         first.loaders("loader"),
         first.trainings(settings.models, FORMS[0], SOURCES),
         first.loaders("decoder"),
@@ -95,8 +98,9 @@ class Round:
         return Measurement(f"training/{model}/{form}/{source}/round {self.number}", "training", 45, choice)
 
 
-def _pixels(form: str, decoder: str) -> Measurement:
-    return Measurement(f"pixels/{form}/{decoder}", "pixels", 20, {"form": form, "decoder": decoder})
+def _pixels(form: str, decoder: str, reference: str) -> Measurement:
+    choice = {"form": form, "decoder": decoder, "reference": reference}
+    return Measurement(f"pixels/{form}/{decoder} by {reference}", "pixels", 20, choice)
 
 
 def fits(measurement: Measurement, board: Board, left_s: float) -> bool:

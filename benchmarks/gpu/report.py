@@ -49,10 +49,9 @@ def _table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> st
 
 def _pixels(rows: Mapping[str, Row]) -> str:
     lines = []
-    for name, row in rows.items():
+    for row in rows.values():
         if row["status"] == DONE:
-            _, form, decoder = name.split("/")
-            found = row["result"]
+            found, form, decoder = row["result"], row["choice"]["form"], row["choice"]["decoder"]
             for suffix, output in (("", "uint8"), ("_bfloat16", "bfloat16, channels last")):
                 if f"images{suffix}" in found:
                     lines.append((f"{decoder}, {form}, {output}", *_pixel_cells(found, suffix)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -20,6 +21,8 @@ from benchmarks.gpu.task import Task
 POLL_S = 0.05
 LAST_LINES = 15
 MOST_WORDS = 300
+ERROR = re.compile(r"[A-Za-z_][\w.]*: ")
+"""How the last words of a traceback begin; some errors take several lines."""
 GRACE_S = 10.0
 """For a process that has answered and does not end."""
 
@@ -50,7 +53,8 @@ def _log(task: Task) -> Path:
 
 
 def _reason(code: int, log: list[str]) -> str:
-    last = log[-1][:MOST_WORDS] if log else "it said nothing"
+    said = [line for line in log if ERROR.match(line)] or log or ["it said nothing"]
+    last = said[-1][:MOST_WORDS]
     return f"ended by signal {-code}: {last}" if code < 0 else last
 
 
