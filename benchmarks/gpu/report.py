@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks.gpu.board import DONE, Board, Row
 from benchmarks.gpu.figures import Figure, loaders, trainings
-from benchmarks.gpu.session import describe
+from benchmarks.gpu.session import DATA, describe
 from benchmarks.marks import put_into
 
 BEGIN = "<!-- tables of benchmarks.gpu -->"
@@ -29,7 +29,7 @@ def write_report(board: Board, out: Path) -> None:
 def markdown(board: Board) -> str:
     """Machine, tables, and what is missing with its reason."""
     parts = [
-        "  \n".join(describe(board.facts)),
+        "  \n".join([*describe(board.facts), *_images(board)]),
         _pixels({name: row for name, row in board.rows.items() if name.startswith("pixels/")}),
         _loaders("Loaders: batches whose pixels lie on the device.", loaders(board.rows, "loader")),
         _trainings(trainings(board.rows)),
@@ -37,6 +37,15 @@ def markdown(board: Board) -> str:
         _missing(board.rows),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _images(board: Board) -> list[str]:
+    row = board.rows.get(DATA.name, {})
+    if row.get("status") != DONE:
+        return []
+    kind, found = board.settings.images or "drawn images", row["result"]
+    sizes = f"originals {found['originals_kb']:.0f} kB, stored small {found['small_kb']:.0f} kB on average"
+    return [f"{board.settings.distinct:,} {kind}: {sizes}"]
 
 
 def _table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

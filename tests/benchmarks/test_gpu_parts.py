@@ -215,6 +215,7 @@ def training_row(source: str, form: str, rate: float) -> Row:
 
 
 ROWS: dict[str, Row] = {
+    "data": {"status": DONE, "result": {"samples": 192, "small_kb": 25.4, "originals_kb": 125.0}},
     "loader/1": loader_row("native", 1, 1000.0),
     "loader/2": loader_row("dali", 1, 2000.0),
     "loader/3": loader_row("native", 2, 500.0),
@@ -242,6 +243,7 @@ def test_the_report_has_all_figures_and_what_is_missing(tmp_path: Path) -> None:
     assert "| ViT-B-16, small: dali | 256 | 1,900 | 0.95 | 1.5% | 40.0% | 3.00 | 31,000 | 97% |" in text
     assert "- training/4: failed: ModuleNotFoundError: No module named 'open_clip_train'" in text
     assert "- training/5: dropped: no time" in text
+    assert "24 drawn images: originals 125 kB, stored small 25 kB on average" in text
     assert "no GPU: the figures only show that everything runs" in text
     page = (Path(__file__).parents[2] / "docs" / "results" / "gpu.md").read_text(encoding="utf-8")
     assert page.index(BEGIN) < page.index(END)
