@@ -305,12 +305,33 @@ def build_loader(config: DataConfig) -> CaptionLoader:
     """
     if config.decoder == "dali":
         import_dali()  # before anything is opened
+    return loader_over(open_dataset(config), config)
+
+
+def open_dataset(config: DataConfig) -> CaptionDataset:
+    """Open a data set for one loader after the other (`loader_over`).
+
+    Raises:
+        UserError: when it is not one, or has another tokenizer.
+    """
     remove_stale_shared_memory()
     dataset = CaptionDataset(config.order())
     for place, info in zip(config.places(), dataset.infos, strict=True):
         check_tokenizer(place.local, info, config.tokenizer_fingerprint, config.tokenizer_name)
     if config.check_samples:
         require_sample_hashes(dataset)
+    return dataset
+
+
+def loader_over(dataset: CaptionDataset, config: DataConfig) -> CaptionLoader:
+    """Return a loader over a data set that was opened with the same settings, but for how batches are made.
+
+    One loader at a time; all of them with workers, or all without: Streaming's threads, once they run in this
+    process, do not exist in those that it forks.
+
+    Raises:
+        UserError: when the data set lacks what the policy asks for.
+    """
     policies = _policies(config, dataset)
     decoder = _decoder(config, dataset)
     care = Care(config.bad_samples, config.check_samples)

@@ -17,7 +17,7 @@ import yaml
 from engine.errors import UserError
 from loaders.loader import DataConfig
 from loaders.recipe.data import DERIVED as DATA_DERIVED
-from loaders.recipe.data import SEED, data_section
+from loaders.recipe.data import SEED, data_section, refuse_derived
 from loaders.recipe.sources import apply_overrides, read_yaml
 from loaders.recipe.strict import build, to_plain
 from loaders.retrieval import RetrievalConfig
@@ -160,9 +160,8 @@ def _derive(values: Mapping[str, Any], world_size: int) -> dict[str, Any]:
     """Fills in what follows from other settings, and refuses it where YAML gives it too."""
     result = dict(values)
     for section, derived in DERIVED.items():
-        for key in derived:
-            if isinstance(values.get(section), Mapping) and key in values[section]:
-                raise UserError(f"{section}.{key}: cannot be given; it follows from {derived[key]}")
+        if isinstance(values.get(section), Mapping):
+            refuse_derived(section, values[section], derived)
     size = _image_size(values)
     if isinstance(values.get("data"), Mapping):
         result["data"] = data_section(values, world_size, size["image_size"])

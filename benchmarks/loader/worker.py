@@ -19,17 +19,7 @@ from typing import Any, TextIO
 from benchmarks.loader.exact import largest_difference
 from benchmarks.loader.peers import BY_NAME
 from benchmarks.loader.work import Adapter, Work
-
-
-def cpu_seconds() -> float:
-    """Processor time of this process and its living and dead children."""
-    import psutil
-
-    total = time.process_time() + sum(os.times()[2:4])
-    for child in psutil.Process().children(recursive=True):
-        times = child.cpu_times()
-        total += times.user + times.system
-    return total
+from loaders.cpu_time import cpu_seconds
 
 
 def window(stream: Iterator[int], seconds: float, level: str) -> dict[str, float]:

@@ -24,15 +24,16 @@ DERIVED = {
 }
 
 
-def read_data_recipe(path: str | Path, words: Sequence[str] = ()) -> DataConfig:
+def read_data_recipe(path: str | Path, words: Sequence[str] = (), ranks: int = 1) -> DataConfig:
     """Read the data's part of a recipe; the rest is not looked at.
 
     Args:
         path: a YAML file as train/run.py takes it, such as config.yaml in a run's folder.
         words: overrides such as `data.seed=3`.
+        ranks: that share the global batch.
 
     Returns:
-        What one rank alone would read: its `batch_size` is the global batch.
+        What one of them reads; one alone reads the global batch.
 
     Raises:
         UserError: for a recipe without data, a batch or a model, or a setting of data that does not fit.
@@ -40,7 +41,19 @@ def read_data_recipe(path: str | Path, words: Sequence[str] = ()) -> DataConfig:
     values = apply_overrides(read_yaml(path), words)
     if not isinstance(values.get("data"), Mapping):
         raise UserError(f"{path}: no section data; expected a recipe of train/run.py")
-    return build(DataConfig, data_section(values, 1, image_side(values.get("model"))), "data")
+    refuse_derived("data", values["data"], DERIVED)
+    return build(DataConfig, data_section(values, ranks, image_side(values.get("model"))), "data")
+
+
+def refuse_derived(section: str, given: Mapping[str, Any], derived: Mapping[str, str]) -> None:
+    """Refuse settings of a section that follow from others; `derived` says from what.
+
+    Raises:
+        UserError: naming the setting.
+    """
+    for key in derived:
+        if key in given:
+            raise UserError(f"{section}.{key}: cannot be given; it follows from {derived[key]}")
 
 
 def data_section(values: Mapping[str, Any], world_size: int, image_size: int) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""Which decoder is faster here, with how many threads: `python -m loaders.tune CONFIG`."""
