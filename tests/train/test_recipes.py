@@ -177,7 +177,7 @@ def test_the_papers_batches_and_mix() -> None:
         (["model.patch_dropout=0.5"], "model.patch_dropout: only with name"),
         (["model.init_temperature=0"], "model.init_temperature: 0.0 given"),
         (["data.scale=[0.9, 0.5]"], "^data.scale: 0.9, 0.5 given"),
-        (["retrieval.dtype=float16"], "^retrieval.dtype: 'float16' given"),
+        (["retrieval.dtype=float23"], "^retrieval.dtype: 'float23' given"),
         (["data.policy.within=best"], "^data.policy.within: 'best' given"),
     ],
 )
