@@ -201,10 +201,10 @@ class DaliDecoder:
 
 
 def _reason(error: RuntimeError) -> str:
-    """Return the one line of DALI's message that says what was wrong."""
+    """Return what DALI's message says was wrong, without where in its own code that was."""
     text = str(error)
-    lines = (text.partition("encountered:")[2] or text).split("\n")
-    return next((line.strip() for line in lines if line.strip()), "no reason given")
+    reason = (text.partition("encountered:")[2] or text).partition("C++ context")[0]
+    return " ".join(reason.split())[:300]
 
 
 def rank_device() -> int | None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from loaders.prefetch import Prefetcher, map_in_order
+from loaders.prefetch import Prefetcher, begin_ahead, map_in_order
 
 
 def test_results_come_in_the_order_of_the_items() -> None:
@@ -60,3 +60,40 @@ def test_closing_early_leaves_no_thread() -> None:
     assert next(iter(prefetcher)) == 1
     prefetcher.close()
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("veclip")]
+
+
+def begun_and_finished(fail_at: int | None = None) -> tuple[list[str], list[int]]:
+    """What happened over four items, and what came of it."""
+    events, results = [], []
+
+    def begin(item: int) -> int:
+        if item == fail_at:
+            raise ValueError("begin")
+        events.append(f"begin {item}")
+        return item
+
+    def finish(item: int) -> int:
+        events.append(f"finish {item}")
+        return item
+
+    try:
+        for result in begin_ahead(begin, finish, iter(range(4))):
+            results.append(result)
+    except ValueError as error:
+        events.append(str(error))
+    return events, results
+
+
+def test_the_next_is_begun_before_one_is_finished() -> None:
+    events, results = begun_and_finished()
+    assert results == [0, 1, 2, 3]
+    assert events == [
+        *["begin 0", "begin 1", "finish 0", "begin 2", "finish 1", "begin 3", "finish 2", "finish 3"]
+    ]
+    assert list(begin_ahead(int, int, iter([]))) == []
+
+
+def test_what_cannot_be_begun_comes_after_what_was() -> None:
+    events, results = begun_and_finished(fail_at=2)
+    assert results == [0, 1]
+    assert events == ["begin 0", "begin 1", "finish 0", "finish 1", "begin"]
