@@ -118,6 +118,11 @@ class DaliDecoder:
         self._settle()
         return status
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is started or waits."""
+        return not self._under_way and not self._waiting
+
     def drop(self) -> None:
         """Let runs under way end, and forget all work."""
         self._waiting.clear()

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -212,8 +213,17 @@ def test_a_run_is_bounded_in_images_and_pixels() -> None:
 
 def test_an_epoch_given_up_leaves_no_thread_and_no_work(plain: Path) -> None:
     loader = build_loader(config(plain))
+    decoder = loader.maker.decoder
+    assert isinstance(decoder, dali.DaliDecoder)
     for _ in range(3):
-        next(iter(loader))  # given up with batches under way
+        batches = loader._batches()
+        next(batches)
+        assert loader._prefetcher is not None
+        while not loader._prefetcher._queue.full():
+            time.sleep(0.01)
+        assert not decoder.idle  # given up with a batch under way
+        batches.close()  # type: ignore[attr-defined]
+        assert decoder.idle
     assert {len(batch["key"]) for batch in loader} == {8}
     assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("veclip")]
 
