@@ -71,7 +71,7 @@ class ImageOptions:
         """Return the keyword arguments of the native batch calls."""
         layout = "nhwc" if self.channels_last else "nchw"
         own = {"dtype": self.dtype, "mean": self.mean, "std": self.std, "pass_order": self.pass_order}
-        return own if layout == "nchw" else {**own, "layout": layout}
+        return {**own, "layout": layout}
 
 
 def empty_images(count: int, options: ImageOptions, buffers: Buffers) -> torch.Tensor:

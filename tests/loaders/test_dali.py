@@ -103,11 +103,14 @@ def test_what_dali_is_not_given_is_exact(mixed: Path, samples: list[Sample]) -> 
     assert counts.left_to_native == odd > 0
 
 
+@pytest.mark.parametrize("decoder", ["native", "dali"])
 @pytest.mark.parametrize("channels_last", [False, True])
 @pytest.mark.parametrize("dtype", list(DTYPES))
-def test_types_and_layouts_hold_the_same_pixels(mixed: Path, dtype: str, channels_last: bool) -> None:
-    raw, _ = read(config(mixed))
-    found, _ = read(config(mixed, dtype=dtype, channels_last=channels_last))
+def test_types_and_layouts_hold_the_same_pixels(
+    mixed: Path, dtype: str, channels_last: bool, decoder: str
+) -> None:
+    raw, _ = read(config(mixed, decoder=decoder))
+    found, _ = read(config(mixed, decoder=decoder, dtype=dtype, channels_last=channels_last))
     options = config(mixed).image()
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (options.mean, options.std))
     for own, plainly in zip(found, raw, strict=True):
