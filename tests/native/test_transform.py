@@ -173,6 +173,9 @@ CONSTANT = st.builds(
 @settings(max_examples=60, deadline=None)
 @given(st.tuples(CONSTANT, CONSTANT, CONSTANT), st.tuples(CONSTANT, CONSTANT, CONSTANT))
 @example((0.5, 0.5, 0.5), (1e-6, 1e5, 1e9))  # to infinity, subnormal, zeros of both signs
+@example(
+    (-2048 / 255, 2304 / 255, 0.0), (1 / 255, 1 / 255, 2**25 / 255)
+)  # halfway for float16: 2049, -2049, 2^-25
 def test_16_bit_floats_are_torchs_of_the_float32(mean: Triple, std: Triple) -> None:
     """Any constants, so any magnitude; by every fit, which covers both of the ways to convert."""
     files = [png(noise(23, 31)), png(RAMP)]
