@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.exactness_rules import Difference, find_rule
+from benchmarks.images import files_in
 
 Image8 = NDArray[np.uint8]
 OUTCOMES = ("equal", "both_refuse", "only_ours_refuses", "only_pillow_refuses", "differ")
@@ -157,7 +158,7 @@ def _silence_libraries() -> None:
 
 def compare_folder(folder: Path, workers: int) -> Iterator[Result]:
     """Results in the order of the sorted paths."""
-    paths = sorted(str(path) for path in folder.rglob("*") if path.is_file())
+    paths = [str(path) for path in files_in(folder)]
     with ProcessPoolExecutor(workers, initializer=_silence_libraries) as pool:
         from tqdm import tqdm
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -79,9 +80,12 @@ def import_dali() -> Any:
 def _graph(options: ImageOptions, device: int | None) -> Any:
     from nvidia.dali import fn, types
 
+    decode = fn.decoders.image_slice
+    # DALI 2 would turn a photograph by what its camera noted; the boxes are of what is stored.
+    turns = "adjust_orientation" in inspect.signature(decode).parameters
     encoded = fn.external_source(name="encoded", dtype=types.UINT8, ndim=1, no_copy=True)
     start, shape = (fn.external_source(name=name, dtype=types.INT32, ndim=1) for name in ("start", "shape"))
-    pixels = fn.decoders.image_slice(
+    pixels = decode(
         encoded,
         start=start,
         shape=shape,
@@ -90,6 +94,7 @@ def _graph(options: ImageOptions, device: int | None) -> Any:
         output_type=types.RGB,
         jpeg_fancy_upsampling=True,  # what libjpeg does unless told otherwise, and so Pillow
         affine=False,  # ranks would be pinned to the same cores
+        **({"adjust_orientation": False} if turns else {}),
     )
     small = fn.resize(pixels, size=[options.size] * 2, interp_type=types.INTERP_CUBIC, antialias=True)
     raw = options.dtype == "uint8"

@@ -23,13 +23,11 @@ from loaders.counters import ReadCounts
 from loaders.images import DTYPES
 from loaders.loader import Batch, DataConfig, build_loader
 from tests.loaders.corpus import Sample, write_dataset
-from tests.loaders.dali_kit import FORMS, ODD_FORMS, psnr, samples_of
+from tests.loaders.dali_kit import FORMS, LEAST_DB, ODD_FORMS, psnr, samples_of
 
 pytest.importorskip("nvidia.dali")
 
 SIDE = 32
-# Above what the issue asks of ordinary images; measured over real ones in docs/results/dali.md.
-LEAST_DB = 38.0
 COUNT = 42
 
 

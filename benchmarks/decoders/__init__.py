@@ -1,0 +1,1 @@
+"""DALI's pixels against the exact ones, over real images: `python -m benchmarks.decoders`."""
