@@ -27,6 +27,9 @@ from loaders.images import DTYPES, ImageOptions, shaped
 # What one run takes at most; two are under way. Decoded RGB of a run is thus under 384 MiB, or one image.
 IMAGES_AT_ONCE = 256
 PIXELS_AT_ONCE = 1 << 27
+# Shorter side of a crop, pixels. Beyond an image's border DALI repeats the last pixel and the exact transform
+# takes none; of smaller crops half the pixels would depend on it.
+LEAST_SIDE = 8
 # Runs that fail one after another: bad images do not come like that, a device that does not work does.
 MOST_FAILURES = 8
 
@@ -88,7 +91,7 @@ class DaliDecoder:
 
     def start(self, work: Work) -> DaliWork:
         """Hand what DALI can read to it, as far as it has room."""
-        plain = (plain_jpegs(work.images) == work.sizes).all(axis=1)
+        plain = given_to_dali(work)
         if self._failures >= MOST_FAILURES:
             plain[:] = False
         rows = np.flatnonzero(plain)
@@ -217,6 +220,14 @@ def rank_device() -> int | None:
     if not torch.cuda.is_available():
         return None
     return int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count()
+
+
+def given_to_dali(work: Work) -> NDArray[np.bool_]:
+    """Return bool [N]: which images DALI reads as our own core does; the others are left to that."""
+    plain = (plain_jpegs(work.images) == work.sizes).all(axis=1)
+    wide = work.boxes[:, 2:].min(axis=1) >= LEAST_SIDE
+    found: NDArray[np.bool_] = plain & wide
+    return found
 
 
 def cut(rows: NDArray[np.int64], sizes: NDArray[np.int32]) -> Iterator[NDArray[np.int64]]:

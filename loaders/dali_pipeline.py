@@ -80,7 +80,7 @@ def import_dali() -> Any:
 def _graph(options: ImageOptions, device: int | None) -> Any:
     from nvidia.dali import fn, types
 
-    decode = fn.decoders.image_slice
+    decode: Any = fn.decoders.image_slice
     # DALI 2 would turn a photograph by what its camera noted; the boxes are of what is stored.
     turns = "adjust_orientation" in inspect.signature(decode).parameters
     encoded = fn.external_source(name="encoded", dtype=types.UINT8, ndim=1, no_copy=True)

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from benchmarks.decoders.forms import form_of, why_not_given
 from benchmarks.images import Named
 from benchmarks.jpeg import error
-from engine.native import ColumnView, Limits, NativeError, crop_boxes, plain_jpegs, probe
+from engine.native import ColumnView, Limits, NativeError, crop_boxes, probe
 from loaders.counters import Counters
-from loaders.dali import DaliDecoder
+from loaders.dali import DaliDecoder, given_to_dali
 from loaders.decoder import Decoder, NativeDecoder, Work
 from loaders.images import ImageOptions
 
@@ -73,28 +73,28 @@ class Comparison:
             given[:, 0].copy(), given[:, 1].copy(), keys, seed=0, epoch=0, scale=self.options.scale
         )
         work = Work(ColumnView([image.data for image in images]), boxes, given, Limits(), torch.empty(0))
-        plain = (plain_jpegs(work.images) == given).all(axis=1)
+        reads = given_to_dali(work)
         wanted, exact = _pixels(self._native, work)
         before = self._counters.total().left_to_native
         found, close = _pixels(self._dali, work)
-        failed = self._counters.total().left_to_native - before - int((~plain).sum())
+        failed = self._counters.total().left_to_native - before - int((~reads).sum())
         if failed and len(images) > 1:  # DALI does not say at which
             for image, size in zip(images, sizes, strict=True):
                 yield from self._some([image], [size])
             return
         for i in np.flatnonzero((wanted == 0) | (found == 0)).tolist():
-            yield self._result(images[i], boxes[i], plain[i], failed, (exact[i], close[i]))
+            yield self._result(images[i], boxes[i], reads[i], failed, (exact[i], close[i]))
 
     def _result(
         self,
         image: Named,
         box: NDArray[np.int32],
-        plain: bool,
+        reads: bool,
         failed: int,
         pixels: tuple[NDArray[np.uint8], NDArray[np.uint8]],
     ) -> Result:
         form = form_of(image.data)
-        left = "DALI failed" if failed else "" if plain else why_not_given(image.data, form)
+        left = "DALI failed" if failed else "" if reads else why_not_given(image.data, form)
         mean, psnr = error(*pixels)
         largest = int(np.abs(pixels[0].astype(np.int16) - pixels[1]).max())
         return Result(image.name, form, tuple(box.tolist()), left, mean, largest, psnr)

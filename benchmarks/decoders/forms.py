@@ -5,6 +5,8 @@ from __future__ import annotations
 import warnings
 from io import BytesIO
 
+from engine.native import plain_jpegs
+
 # Horizontal and vertical sampling of luma, with chroma at 1 x 1.
 SAMPLINGS = {(2, 2): "4:2:0", (2, 1): "4:2:2", (1, 1): "4:4:4", (1, 2): "4:4:0", (4, 1): "4:1:1"}
 
@@ -39,9 +41,9 @@ def _jpeg(layers: list[tuple[int, int]], progressive: bool) -> str:
 
 
 def why_not_given(data: bytes, form: str) -> str:
-    """Return the reason why `plain_jpegs` refuses a file."""
+    """Return the reason why `given_to_dali` leaves a file to our own core."""
     if not form.startswith("JPEG") or form == "JPEG CMYK":
         return form.removeprefix("JPEG ")
     if not data.endswith(b"\xff\xd9"):
         return "not ended by its end-of-image marker"
-    return "irregular headers"
+    return "a very small crop" if plain_jpegs([data]).any() else "irregular headers"

@@ -15,6 +15,7 @@ from benchmarks.decoders.forms import form_of, why_not_given
 from benchmarks.images import read_images
 from engine.errors import UserError
 from tests.loaders.dali_kit import FORMS, LEAST_DB, encode, photo
+from tests.native.jpeg_kit import irregular
 
 NAMES = {
     "jpeg": "JPEG 4:2:0",
@@ -45,7 +46,8 @@ def test_forms(files: dict[str, bytes]) -> None:
     assert form_of(b"no image") == "unknown"
     jpeg = files["jpeg.file"]
     assert why_not_given(jpeg + b"\0", "JPEG 4:2:0") == "not ended by its end-of-image marker"
-    assert why_not_given(jpeg, "JPEG other") == "irregular headers"
+    assert why_not_given(jpeg, "JPEG 4:2:0") == "a very small crop"
+    assert why_not_given(irregular()["16-bit steps"], "JPEG 4:2:0") == "irregular headers"
     assert why_not_given(files["cmyk.file"], "JPEG CMYK") == "CMYK"
 
 
