@@ -52,8 +52,10 @@ def _run(options: argparse.Namespace) -> None:
             raise UserError(f"{len(images)} files given, none of which can be decoded; give images")
         print(f"scale {scale[0]} to {scale[1]}, {options.size} px; DALI on {comparison.device}\n")
         print(table(results) + "\n")
-        print(f"Refused by our own core: {len(images) - len(results)} of {len(images)} files.\n")
+        print(f"Refused by our own core: {len(images) - len(results)} of {len(images)} files.")
+        print(f"Of these decoded by DALI: {', '.join(comparison.by_dali_alone) or 'none'}.\n")
         found[str(scale)] = {"device": comparison.device, "files": len(images), **as_json(results)}
+        found[str(scale)]["by_dali_alone"] = comparison.by_dali_alone
     if options.json:
         options.json.write_text(json.dumps({"size": options.size, "scales": found}, indent=1) + "\n")
 

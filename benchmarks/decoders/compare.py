@@ -46,6 +46,7 @@ class Comparison:
     def __init__(self, size: int, scale: tuple[float, float], threads: int) -> None:
         """`size`: side of the output, pixels; `scale`: RandomResizedCrop's."""
         self.options = ImageOptions(size=size, scale=scale)
+        self.by_dali_alone: list[str] = []  # names of damaged files that our own core refuses
         self._counters = Counters()
         self._native = NativeDecoder(self.options, threads, self._counters)
         self._dali = DaliDecoder(self.options, threads, self._native, self._counters)
@@ -57,11 +58,7 @@ class Comparison:
         return "CPU" if number is None else f"GPU {torch.cuda.get_device_name(number)}"
 
     def results(self, images: Sequence[Named]) -> Iterator[Result]:
-        """Compare all that our own core can decode; the rest is left out.
-
-        Raises:
-            ValueError: only one of the decoders refuses an image.
-        """
+        """Compare all that our own core can decode; the rest is left out."""
         sized = [(image, size) for image in images if (size := _size_of(image.data))]
         for at in range(0, len(sized), AT_ONCE):
             yield from self._some(*zip(*sized[at : at + AT_ONCE], strict=True))
@@ -82,7 +79,8 @@ class Comparison:
             for image, size in zip(images, sizes, strict=True):
                 yield from self._some([image], [size])
             return
-        for i in np.flatnonzero((wanted == 0) | (found == 0)).tolist():
+        self.by_dali_alone += [images[i].name for i in np.flatnonzero((wanted != 0) & (found == 0)).tolist()]
+        for i in np.flatnonzero(wanted == 0).tolist():
             yield self._result(images[i], boxes[i], reads[i], failed, (exact[i], close[i]))
 
     def _result(

@@ -28,13 +28,18 @@ NAMES = {
 }
 
 
+def hurt(jpeg: bytes) -> bytes:
+    """A second beginning amid the coded data: our own core refuses it, DALI fills up with grey."""
+    return jpeg[:-40] + b"\xff\xd8" + jpeg[-40:]
+
+
 @pytest.fixture
 def files(tmp_path: Path) -> dict[str, bytes]:
     rng = np.random.default_rng(2)
     found = {f"{form}.file": encode(photo(rng, 60, 47), form) for form in FORMS}
     folder = tmp_path / "photos"
     folder.mkdir()
-    for name, data in {**found, "text.txt": b"no image"}.items():
+    for name, data in {**found, "text.txt": b"no image", "hurt": hurt(found["jpeg.file"])}.items():
         (folder / name).write_bytes(data)
     return found
 
@@ -59,6 +64,7 @@ def test_tars_folders_and_files_hold_the_same_images(tmp_path: Path, files: dict
     in_folder = {named.name: named.data for named in read_images([folder])}
     assert in_folder == {
         **{f"photos/{name}": data for name, data in files.items()},
+        "photos/hurt": hurt(files["jpeg.file"]),
         "photos/text.txt": b"no image",
     }
     in_tar = [named.data for named in read_images([tmp_path / "pairs.tar"])]
@@ -74,7 +80,8 @@ def test_the_command(tmp_path: Path, files: dict[str, bytes], capsys: pytest.Cap
     assert main([str(tmp_path / "photos"), "--size", "32", "--threads", "1", "--json", str(out)]) == 0
     printed = capsys.readouterr().out
     assert "Left to our own core, and why: CMYK: 1; PNG: 1; WEBP: 1." in printed
-    assert "Refused by our own core: 1 of 8 files." in printed
+    assert "Refused by our own core: 2 of 9 files." in printed
+    assert "Of these decoded by DALI: photos/hurt." in printed
     for scale in json.loads(out.read_text())["scales"].values():
         rows = {row["form"]: row for row in scale["rows"]}
         assert sorted(rows) == sorted(NAMES.values())
