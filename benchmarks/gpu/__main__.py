@@ -30,7 +30,7 @@ examples:
 Writes OUT.json after every measurement, OUT.svg, and the tables into OUT.md, between two marks if it is
 there. The same command goes on where it stopped; what failed or was dropped is tried again. What is least
 important is dropped first when time runs out. Nothing else may run on the card. Exit code 1: something
-failed."""
+failed, or pixels are not right."""
 
 
 def make_parser() -> argparse.ArgumentParser:

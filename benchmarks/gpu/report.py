@@ -68,6 +68,7 @@ def _pixels(rows: Mapping[str, Row]) -> str:
         "decoder",
         "reference",
         "equal",
+        "right",
         "PSNR least",
         "mean",
         "largest difference",
@@ -84,6 +85,7 @@ def _pixel_cells(found: Mapping[str, Any], suffix: str) -> tuple[str, ...]:
     return (
         one("reference"),
         f"{one('equal')} of {one('images')}",
+        "yes" if found["right"] else "NO",
         _show(one("psnr_min"), "{:.1f} dB"),
         _show(one("psnr_mean"), "{:.1f} dB"),
         _show(one("max_diff"), "{:.3g}"),

@@ -53,7 +53,7 @@ class Session:
         self.board, self._work, self._end = board, work, end - REPORT_S
 
     def measure(self, wanted: Sequence[Measurement]) -> list[str]:
-        """Make what has not been made; returns the names of what failed."""
+        """Make what has not been made; returns the names of what failed or is not right."""
         left = [one for one in wanted if not self.board.done(one.name)]
         settings = self.board.settings
         if left and not self._task(DATA).data.complete(settings):
@@ -62,7 +62,7 @@ class Session:
                 return [DATA.name]
         for one in left:
             self._measure(one)
-        return [one.name for one in left if self.board.rows[one.name]["status"] == FAILED]
+        return [one.name for one in wanted if _is_bad(self.board.rows[one.name])]
 
     def _measure(self, one: Measurement) -> None:
         left_s = self._end - time.monotonic()
@@ -77,6 +77,10 @@ class Session:
 
     def _task(self, one: Measurement) -> Task:
         return Task(one.kind, str(self._work), one.name, self.board.settings, one.choice)
+
+
+def _is_bad(row: Row) -> bool:
+    return row["status"] == FAILED or row.get("result", {}).get("right") is False
 
 
 def describe(facts: dict[str, Any]) -> list[str]:

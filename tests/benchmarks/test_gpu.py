@@ -43,6 +43,7 @@ def test_everything_once(tmp_path: Path, device: str) -> None:
     assert pixels["same_keys"]
     assert pixels["same_boxes"]
     assert pixels["same_captions"]
+    assert pixels["right"]
     assert pixels["psnr_min"] >= 38
     assert pixels["psnr_min_bfloat16"] >= 38
     for level in ("loader", "decoder"):

@@ -24,7 +24,7 @@ from benchmarks.gpu.board import DONE, DROPPED, FAILED, Board, Row
 from benchmarks.gpu.card import CardWatch, find_card
 from benchmarks.gpu.figures import loaders, trainings
 from benchmarks.gpu.photos import draw_caption, draw_photo
-from benchmarks.gpu.pixels import compare
+from benchmarks.gpu.pixels import compare, is_right
 from benchmarks.gpu.plan import Measurement, plan
 from benchmarks.gpu.report import BEGIN, markdown
 from benchmarks.gpu.runner import run
@@ -200,6 +200,18 @@ def test_psnr_of_a_known_difference() -> None:
     assert found["psnr_min"] == pytest.approx(20 * np.log10(255))
     assert found["psnr_mean"] == pytest.approx((20 * np.log10(255) + 10 * np.log10(255**2 * 1.92)) / 2)
     assert compare(reference, reference)["psnr_min"] is None
+
+
+def test_wrong_pixels_or_captions_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    right = {"psnr_min": 40.0, "psnr_min_bfloat16": None, "same_keys": True}
+    assert is_right(right)
+    assert not is_right(right | {"psnr_min_bfloat16": 37.9})
+    assert not is_right(right | {"same_captions_bfloat16": False})
+    made = board(tmp_path)
+    made.put("a", {"status": DONE, "result": {"right": False}})
+    made.put("b", {"status": DONE, "result": {"right": True}})
+    wanted = [Measurement(name, "pixels", 10) for name in "ab"]
+    assert measure(made, tmp_path, wanted, 100) == ["a"]
 
 
 def loader_row(decoder: str, number: int, rate: float) -> Row:
