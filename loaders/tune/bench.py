@@ -41,8 +41,8 @@ class Bench:
             UserError: when it is not a data set that the recipe can read.
         """
         self.recipe, self._device = recipe, device
-        self._dataset = open_dataset(recipe)
-        self.samples = recipe.epoch_size or int(self._dataset.num_samples)
+        self.dataset = open_dataset(recipe)
+        self.samples = recipe.epoch_size or int(self.dataset.num_samples)
 
     def turn(self, candidate: Candidate, limit: Limit) -> tuple[Turn, int]:
         """Measure a loader of its own; return also how many batches that was.
@@ -50,8 +50,8 @@ class Bench:
         Raises:
             UserError: when the settings do not go together, or from the data.
         """
-        loader = loader_over(self._dataset, candidate.of(self.recipe))
-        self._dataset.next_epoch = 0
+        loader = loader_over(self.dataset, candidate.of(self.recipe))
+        self.dataset.next_epoch = 0
         return _turn(loader, limit, self._device)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import gc
+import io
 import json
 import os
 import pty
@@ -15,12 +18,16 @@ from pathlib import Path
 
 import pytest
 import yaml
+from PIL import Image
 
+from loaders.dali_pipeline import SlicePipeline
 from loaders.loader import DataConfig
 from loaders.recipe.data import read_data_recipe
 from loaders.tune.__main__ import main
-from loaders.tune.candidates import candidates
-from tests.loaders.corpus import make_samples, write_dataset
+from loaders.tune.bench import Bench, Limit
+from loaders.tune.candidates import Candidate, candidates
+from loaders.tune.machine import device_of_a_rank
+from tests.loaders.corpus import Sample, make_samples, write_dataset
 
 ROOT = Path(__file__).parents[2]
 SAMPLES, GLOBAL, SIDE = 48, 8, 16
@@ -124,6 +131,35 @@ def test_without_dali_the_reason_is_told(
     assert re.search(r"^dali was left out: .*pip install", out, re.MULTILINE)
     assert not re.search(r"^ +dali ", out, re.MULTILINE)
     assert yaml.safe_load(out.split("\n\n")[1])["data"]["decoder"] == "native"
+
+
+def test_what_dali_leaves_to_the_native_core_is_told(recipe: Path, tmp_path: Path) -> None:
+    pytest.importorskip("nvidia.dali")
+    out = tmp_path / "tune.json"
+    write_dataset(tmp_path / "data", [as_png(sample) for sample in make_samples(16)])
+    words = [str(recipe), f"data.local={tmp_path}/data", "--seconds", "1", "--json", str(out)]
+    assert main(words) == 0
+    measured = json.loads(out.read_text())["measured"]
+    left = {(one["decoder"], one["left_to_native"]) for one in measured}
+    assert left == {("native", 0), ("dali", 1)}
+
+
+def as_png(sample: Sample) -> Sample:
+    """The same pixels in a format that DALI is not given."""
+    file = io.BytesIO()
+    with Image.open(io.BytesIO(sample.image)) as image:
+        image.save(file, "PNG")
+    return dataclasses.replace(sample, image=file.getvalue())
+
+
+def test_turns_read_the_same_samples_and_leave_no_pipeline(recipe: Path) -> None:
+    pytest.importorskip("nvidia.dali")
+    bench = Bench(read_data_recipe(recipe), device_of_a_rank())
+    for decoder in ("native", "dali", "native"):
+        turn, batches = bench.turn(Candidate(decoder, 1, 2), Limit(60, 4))
+        assert (turn.samples, batches) == (4 * GLOBAL, 4)
+        assert bench.dataset.next_epoch == 1  # it read the first one
+    assert not [thing for thing in gc.get_objects() if isinstance(thing, SlicePipeline)]
 
 
 def test_workers_stay_with_the_native_decoder(
