@@ -159,7 +159,7 @@ def test_turns_read_the_same_samples_and_leave_no_pipeline(recipe: Path) -> None
         turn, batches = bench.turn(Candidate(decoder, 1, 2), Limit(60, 4))
         assert (turn.samples, batches) == (4 * GLOBAL, 4)
         assert bench.dataset.next_epoch == 1  # it read the first one
-    assert not [thing for thing in gc.get_objects() if isinstance(thing, SlicePipeline)]
+    assert not [thing for thing in gc.get_objects() if type(thing) is SlicePipeline]
 
 
 def test_workers_stay_with_the_native_decoder(
