@@ -224,7 +224,8 @@ def rank_device() -> int | None:
 
 def given_to_dali(work: Work) -> NDArray[np.bool_]:
     """Return bool [N]: which images DALI reads as our own core does; the others are left to that."""
-    plain = (plain_jpegs(work.images) == work.sizes).all(axis=1)
+    sizes = plain_jpegs(work.images, work.limits)
+    plain = (sizes[:, 0] > 0) & (sizes == work.sizes).all(axis=1)
     wide = work.boxes[:, 2:].min(axis=1) >= LEAST_SIDE
     found: NDArray[np.bool_] = plain & wide
     return found

@@ -17,9 +17,10 @@ import pytest
 import torch
 
 from engine.errors import UserError
-from engine.native import plain_jpegs
+from engine.native import ColumnView, Limits, plain_jpegs
 from loaders import dali
 from loaders.counters import ReadCounts
+from loaders.decoder import Work
 from loaders.images import DTYPES
 from loaders.loader import Batch, DataConfig, build_loader
 from tests.loaders.corpus import Sample, write_dataset
@@ -197,6 +198,18 @@ def test_the_cut_into_runs_does_not_show(mixed: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(dali, "IMAGES_AT_ONCE", 3)
     pieces, _ = read(config(mixed))
     assert all(torch.equal(own["image"], other["image"]) for own, other in zip(pieces, whole, strict=True))
+
+
+def test_dali_is_given_what_has_a_known_size_within_the_limits() -> None:
+    """Sizes that the data set does not know are zeros, as are those of files that are not plain."""
+    jpeg, cut_off = (sample.image for sample in samples_of(["jpeg", "jpeg"]))
+    images = ColumnView([jpeg, jpeg, jpeg, cut_off[:-2]])
+    width, height = plain_jpegs([jpeg])[0].tolist()
+    sizes = np.array([[width, height], [0, 0], [height, width + 1], [0, 0]], np.int32)
+    work = Work(images, np.full((4, 4), dali.LEAST_SIDE, np.int32), sizes, Limits(), torch.empty(0))
+    assert dali.given_to_dali(work).tolist() == [True, False, False, False]
+    narrow = work._replace(limits=Limits(max_side=max(width, height) - 1))
+    assert not dali.given_to_dali(narrow).any()
 
 
 def test_a_run_is_bounded_in_images_and_pixels() -> None:
