@@ -10,6 +10,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -110,14 +111,21 @@ def evaluate(choice: Choice) -> int:
         _tell(f"missing: {message}")
     if not located:
         raise UserError("none of the tasks has its data here; see --root, or give NAME=PATH")
+    made = [path for path in (choice.out, *choice.out.parents) if not path.exists()]
     on_first(lambda: _make_folder(choice.out))  # what cannot be written is known before the work
-    encoder, failure = attempt(lambda: open_encoder(choice.model))
-    fail_alike(failure)
-    assert encoder is not None
-    results, failed = _measure_all(located, encoder, choice.embed)
-    if dist.get_global_rank() == 0:
-        about = _about(encoder, choice, absent, failed)
-        _write(results, choice, about)
+    try:
+        encoder, failure = attempt(lambda: open_encoder(choice.model))
+        fail_alike(failure)
+        assert encoder is not None
+        results, failed = _measure_all(located, encoder, choice.embed)
+        if dist.get_global_rank() == 0:
+            about = _about(encoder, choice, absent, failed)
+            _write(results, choice, about)
+    except BaseException:
+        with suppress(OSError):  # it holds something, or another rank was quicker
+            for path in made:
+                path.rmdir()
+        raise
     return 1 if failed else 0
 
 
