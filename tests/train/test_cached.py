@@ -120,7 +120,7 @@ def test_a_scaled_loss_has_scaled_gradients() -> None:
     assert not all(torch.isfinite(p.grad).all() for p in huge.parameters())
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.gpu
 @pytest.mark.parametrize("precision", ["fp32", "amp_bf16", "amp_fp16"])
 def test_on_a_gpu(precision: str) -> None:
     batch = {name: tensor.cuda() for name, tensor in small_batch().items()}
