@@ -8,7 +8,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-readonly EXTRAS="train,loggers,dev,ray,export"
+readonly EXTRAS="train,dali,loggers,dev,ray,export"
 readonly SUPPORTED="3.10 3.11 3.12 3.13"
 readonly SEARCHED="python3.11 python3.12 python3.10 python3.13 python3"  # first those that Composer is released for
 readonly STAMPS=.venv/.stamps
@@ -110,7 +110,7 @@ install_packages() {
   local inputs
   inputs=$(hash_of pyproject.toml constraints.txt <(echo "$EXTRAS"))
   is_done packages "$inputs" && return
-  say "Python packages [$EXTRAS], pinned in constraints.txt (some minutes the first time, about 7 GB)"
+  say "Python packages [$EXTRAS], pinned in constraints.txt (some minutes the first time, about 8 GB)"
   touch "$STAMPS/packages.running"
   local pip=(.venv/bin/python -m pip install --quiet --progress-bar off --constraint constraints.txt)
   logged "${pip[@]}" setuptools pybind11 wheel

@@ -26,8 +26,6 @@ from loaders.loader import Batch, DataConfig, build_loader
 from tests.loaders.corpus import Sample, write_dataset
 from tests.loaders.dali_kit import FORMS, LEAST_DB, ODD_FORMS, psnr, samples_of
 
-pytest.importorskip("nvidia.dali")
-
 SIDE = 32
 COUNT = 42
 

@@ -16,8 +16,6 @@ from loaders.dali import LEAST_SIDE
 from tests.loaders.dali_kit import FORMS, LEAST_DB, ODD_FORMS, encode, photo
 from tests.native.image_kit import SHARED
 
-pytest.importorskip("nvidia.dali")
-
 PLAIN = [form for form in FORMS if form not in ODD_FORMS]
 # Odd ones end amid a chroma sample; 1 to 17 lie within one block of 4:2:0 or a little beyond.
 TINY = [1, 2, 3, 5, 8, 9, 15, 16, 17, 31, 40]

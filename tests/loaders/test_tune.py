@@ -60,7 +60,6 @@ def files(folder: Path) -> dict[str, tuple[int, int]]:
 def test_it_prints_a_table_and_lines_that_a_recipe_takes(
     recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pytest.importorskip("nvidia.dali")
     before, running = files(recipe.parent), threading.active_count()
     began = time.monotonic()
     assert main([str(recipe), "--seconds", "4", "--ranks", "1", "--json", str(tmp_path / "tune.json")]) == 0
@@ -134,7 +133,6 @@ def test_without_dali_the_reason_is_told(
 
 
 def test_what_dali_leaves_to_the_native_core_is_told(recipe: Path, tmp_path: Path) -> None:
-    pytest.importorskip("nvidia.dali")
     out = tmp_path / "tune.json"
     write_dataset(tmp_path / "data", [as_png(sample) for sample in make_samples(16)])
     words = [str(recipe), f"data.local={tmp_path}/data", "--seconds", "1", "--json", str(out)]
@@ -153,7 +151,6 @@ def as_png(sample: Sample) -> Sample:
 
 
 def test_turns_read_the_same_samples_and_leave_no_pipeline(recipe: Path) -> None:
-    pytest.importorskip("nvidia.dali")
     bench = Bench(read_data_recipe(recipe), device_of_a_rank())
     for decoder in ("native", "dali", "native"):
         turn, batches = bench.turn(Candidate(decoder, 1, 2), Limit(60, 4))
@@ -165,7 +162,6 @@ def test_turns_read_the_same_samples_and_leave_no_pipeline(recipe: Path) -> None
 def test_workers_stay_with_the_native_decoder(
     recipe: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    pytest.importorskip("nvidia.dali")
     out = tmp_path / "tune.json"
     assert main([str(recipe), "data.num_workers=1", "--seconds", "4", "--json", str(out)]) == 0
     measured = json.loads(out.read_text())["measured"]

@@ -17,8 +17,6 @@ from PIL import Image
 from tests.train import corpus
 from tests.train.run_kit import COMPOSER, ROOT, command, losses, run, wait_for_steps, weights
 
-pytest.importorskip("nvidia.dali")
-
 COUNT, GLOBAL, STEPS = 160, 32, 16
 jpeg = corpus._jpeg
 
