@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
 from PIL import Image
 
 from benchmarks.gpu import session as sessions
@@ -25,13 +26,13 @@ from benchmarks.gpu.card import CardWatch, find_card
 from benchmarks.gpu.figures import loaders, trainings
 from benchmarks.gpu.photos import draw_caption, draw_photo
 from benchmarks.gpu.pixels import compare, is_right
-from benchmarks.gpu.plan import Measurement, plan
+from benchmarks.gpu.plan import SOURCES, Measurement, plan
 from benchmarks.gpu.report import BEGIN, markdown
 from benchmarks.gpu.runner import run
 from benchmarks.gpu.session import REPORT_S, Session
 from benchmarks.gpu.settings import Settings, choose
 from benchmarks.gpu.task import Task, describe
-from benchmarks.gpu.training import our_figures
+from benchmarks.gpu.training import command, our_figures, trainer_task
 from benchmarks.marks import END
 from engine.errors import UserError
 
@@ -260,6 +261,39 @@ def test_the_report_has_all_figures_and_what_is_missing(tmp_path: Path) -> None:
     assert "no GPU: the figures only show that everything runs" in text
     page = (Path(__file__).parents[2] / "docs" / "results" / "gpu.md").read_text(encoding="utf-8")
     assert page.index(BEGIN) < page.index(END)
+
+
+def test_trainers_are_asked_for_the_same_and_save_nothing(tmp_path: Path) -> None:
+    settings = replace(choose("cuda", None, False, 80.0), steps=20)
+    commands = {}
+    for source in SOURCES:
+        choice = {"model": "ViT-L-14", "form": "small", "source": source, "round": 1}
+        task = Task("training", str(tmp_path), f"training/{source}", settings, choice)
+        task.data.tars("small").mkdir(parents=True, exist_ok=True)
+        for number in range(16):
+            (task.data.tars("small") / f"{number:05d}.tar").touch()
+        commands[source] = command(task, trainer_task(task)), yaml.safe_load(recipe_of(task))
+    words, recipe = commands["open_clip"][0], commands["dali"][1]
+    theirs = dict(zip(words[3::2], words[4::2], strict=True))
+    assert (theirs["--model"], theirs["--batch-size"], theirs["--precision"]) == (
+        "ViT-L-14",
+        "128",
+        "amp_bf16",
+    )
+    assert Path(theirs["--name"]).is_relative_to(tmp_path)  # else it would write where it was started
+    steps = int(theirs["--train-num-samples"]) // 128
+    assert steps >= 20
+    assert steps % int(theirs["--workers"]) == 0
+    assert (recipe["max_duration"], recipe["global_train_batch_size"]) == (f"{steps}ba", 128)
+    for source, script in (("native", "train/run.py"), ("dali", "train/run.py"), ("ceiling", "gpu.constant")):
+        assert "save_folder=null" in commands[source][0]
+        assert any(word.endswith(script) for word in commands[source][0])
+    assert "data.decoder=dali" in commands["dali"][0]
+
+
+def recipe_of(task: Task) -> str:
+    path = task.folder / "recipe.yaml"
+    return path.read_text() if path.exists() else ""
 
 
 def test_waiting_is_read_off_our_trainers_lines(tmp_path: Path) -> None:
