@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,9 @@ FSDP = ["fsdp={}"]
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def place(place: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sharded")
-    corpus.write_corpus(folder / "train", 160, seed=1)
+    (folder / "train").symlink_to(place / "train")
     corpus.write_corpus(folder / "test", 61, seed=2)  # the ranks' shares differ
     return folder
 
@@ -68,15 +69,20 @@ def test_its_checkpoint_is_one_file_that_any_tool_loads(ddp: Path, fsdp: Path, a
     assert not torch.equal(one["clip.logit_scale"], load_model(fsdp, not averaged)[0].clip.logit_scale)
 
 
-@pytest.mark.parametrize(("first", "then"), [(FSDP, FSDP), (FSDP, []), ([], FSDP)], ids=str)
-def test_a_run_goes_on_with_or_without(place: Path, ddp: Path, first: list[str], then: list[str]) -> None:
-    name = f"resumed-{len(first)}{len(then)}"
-    run(command(place, name, *CALM, *first, "retrieval=null", launcher=COMPOSER))
-    folder = place / "runs" / name
+@pytest.mark.parametrize(("first", "then"), [("fsdp", []), ("ddp", FSDP)])
+def test_a_run_goes_on_with_or_without(
+    place: Path, ddp: Path, request: pytest.FixtureRequest, first: str, then: list[str]
+) -> None:
+    """From step 3, of which one kind of run has a checkpoint, the other kind takes steps 4 to 6."""
+    begun: Path = request.getfixturevalue(first)
+    folder = Path(shutil.copytree(begun, place / "runs" / f"{first}-and-on", symlinks=True))
     for path in folder.glob("ep1-ba6*"):
         path.unlink()
-    run(command(place, name, *CALM, *then, "retrieval=null", "autoresume=true", launcher=COMPOSER))
-    assert losses(folder) == pytest.approx(losses(ddp), rel=1e-5)
+    (folder / "log.jsonl").unlink()
+    more = [*CALM, *then, "retrieval=null", "autoresume=true"]
+    run(command(place, folder.name, *more, launcher=COMPOSER))
+    assert list(losses(folder)) == [3, 4, 5]
+    assert losses(folder) == pytest.approx({step: losses(ddp)[step] for step in (3, 4, 5)}, rel=1e-5)
     for averaged in (True, False):
         found, expected = (load_model(f, averaged)[0].state_dict() for f in (folder, ddp))
         assert_same(found, expected, NOISE)
