@@ -11,6 +11,8 @@ from typing import Any
 
 import torch
 
+from train.evaluate.__main__ import main as evaluate
+
 ROOT = Path(__file__).parents[2]
 TINY = [
     "model={embed_dim: 32, vision: {image_size: 32, layers: 2, width: 64, patch_size: 8, head_width: 32},"
@@ -39,9 +41,9 @@ def run(words: list[str], code: int = 0) -> subprocess.CompletedProcess[str]:
 
 
 def evaluated(model: Path, out: Path, tasks: str, *more: str) -> dict[str, Any]:
-    """What train.evaluate writes as JSON."""
-    words = ["-m", "train.evaluate", str(model), "--tasks", tasks, "--out", str(out), "--cache", "none"]
-    run([sys.executable, *words, *more])
+    """What train.evaluate writes as JSON, from this process."""
+    words = [str(model), "--tasks", tasks, "--out", str(out), "--cache", "none"]
+    assert evaluate([*words, *more]) == 0
     return dict(json.loads((out / "evaluation.json").read_text()))
 
 
