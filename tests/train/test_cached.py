@@ -13,7 +13,6 @@ import torch.multiprocessing as mp
 from torch.nn.parallel import DistributedDataParallel
 
 from engine.errors import UserError
-from tests.train import corpus
 from tests.train.kit import BATCH, LOSSES, NORMALISATION, Grads, assert_same, small_batch, small_model, step
 from tests.train.run_kit import COMPOSER, command, losses, run
 from train.model.contrastive import ContrastiveModel
@@ -180,13 +179,6 @@ def test_two_ranks_equal_the_whole_batch(
         assert_same(found, expected, 1e-10)
 
 
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("cached")
-    corpus.write_corpus(folder / "train", 160, seed=1)
-    return folder
-
-
 SMOOTHED = ["loss.label_smoothing=0.1", "loss.mask_identical=true"]
 
 
@@ -195,13 +187,15 @@ SMOOTHED = ["loss.label_smoothing=0.1", "loss.mask_identical=true"]
     [
         pytest.param((sys.executable,), SMOOTHED, id="one-infonce"),
         pytest.param(COMPOSER, ["loss.name=siglip"], id="two-siglip", marks=pytest.mark.slow),
-        pytest.param(COMPOSER, SMOOTHED, id="two-infonce", marks=pytest.mark.slow),
     ],
 )
 def test_a_run_is_the_same_run(
     place: Path, request: pytest.FixtureRequest, launcher: tuple[str, ...], loss: list[str]
 ) -> None:
-    """Through Composer, with patch dropout: 32 samples a step, 32 or 16 a rank, in microbatches of 5."""
+    """Through Composer, with patch dropout: 32 samples a step, 32 or 16 a rank, in microbatches of 5.
+
+    InfoNCE on two ranks: test_option_runs, with a locked tower.
+    """
     more = ["retrieval=null", "max_duration=6ba", "model.vision.patch_dropout=0.5", *loss]
     logs = []
     for setting in ("null", "5"):
