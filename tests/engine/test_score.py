@@ -231,7 +231,7 @@ def test_killed_at_random_moments(models: Path, tars: Path, tmp_path: Path) -> N
     words = [str(tars / "*.tar"), "--model", str(models / "open_clip"), "--out", str(tmp_path / "out")]
     words += ["--max-failures", "100%", "--device", "cpu", "--workers", "2"]
     draw, kills = random.Random(3), 0
-    for _ in range(8):
+    for _ in range(5):
         process = subprocess.Popen(command("score", *words), cwd=REPOSITORY, stdout=subprocess.DEVNULL)
         while process.poll() is None and not list((tmp_path / "out").rglob("plan.json")):
             time.sleep(0.01)

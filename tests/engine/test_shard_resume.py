@@ -81,13 +81,13 @@ def test_killed_at_five_moments(tars: Path, expected: dict[str, str], tmp_path: 
 
 
 @pytest.mark.slow
-def test_killed_at_thirty_moments(tars: Path, expected: dict[str, str], tmp_path: Path) -> None:
+def test_killed_at_fifteen_moments(tars: Path, expected: dict[str, str], tmp_path: Path) -> None:
     draw, kills = random.Random(30), 0
-    for at in range(30):
+    for at in range(15):
         kills += kill_and_resume(tars, tmp_path / str(at), [draw.uniform(0, 2.5)])
         assert tree(tmp_path / str(at)) == expected
         shutil.rmtree(tmp_path / str(at))
-    assert kills >= 15
+    assert kills >= 8
 
 
 @pytest.mark.parametrize("stride", [7, pytest.param(1, marks=pytest.mark.slow)])
