@@ -8,14 +8,26 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
 import torch
 
-from tests.train.run_kit import COMPOSER, ROOT, TORCHRUN, command, losses, run, wait_for_steps, weights
+from tests.train.run_kit import (
+    COMPOSER,
+    ROOT,
+    TORCHRUN,
+    command,
+    losses,
+    run,
+    steps_logged,
+    wait_for_steps,
+    weights,
+)
 from train.keeping.checkpoints import read_tokenizer
+from train.run import main
 
 
 @pytest.mark.parametrize(
@@ -34,20 +46,52 @@ def test_two_ranks_train_as_one(place: Path, undisturbed: Path, name: str, launc
     assert results[1]["image_to_text_r@10"] == pytest.approx(results[0]["image_to_text_r@10"], abs=0.05)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["interrupted", "killed"])
-def test_stopped_and_resumed_ends_in_the_same_weights(
-    place: Path, undisturbed: Path, number: signal.Signals
-) -> None:
-    folder = place / "runs" / f"stopped-{number.name}"
-    words = command(place, folder.name, "autoresume=true")
+def stopped(
+    words: list[str], folder: Path, steps: int, stop: Callable[[psutil.Process], object]
+) -> tuple[int, str]:
+    """Exit code and last line of a run that is stopped after so many steps more than are logged."""
+    before = len(steps_logged(folder))
     process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    wait_for_steps(folder, 6, process)  # beyond the first checkpoint, perhaps while the second is written
-    process.send_signal(number)
-    _, errors = process.communicate(timeout=60)
-    if number == signal.SIGINT:
-        assert process.returncode == 130, errors[-3000:]
-        assert errors.strip().splitlines()[-1].startswith("error: interrupted")
+    wait_for_steps(folder, before + steps, process)
+    assert process.poll() is None, process.communicate()[1][-3000:]
+    stop(psutil.Process(process.pid))
+    _, errors = process.communicate(timeout=120)
     assert not (folder / "results.json").exists()
+    return process.returncode, errors.strip().rpartition("\n")[2]
+
+
+def terminate_all(run: psutil.Process) -> None:
+    """As Slurm does it; the loader's workers are needed for the step under way."""
+    for told in [*run.children(recursive=True), run]:
+        told.terminate()
+
+
+def terminate_some(run: psutil.Process) -> None:
+    """As schedulers signal a whole group: the launcher, which tells its ranks, and one of these itself."""
+    for told in [run, *run.children()[-1:]]:
+        told.terminate()
+
+
+def step_saved(folder: Path) -> int:
+    saved = torch.load(folder / "latest-rank0.pt", weights_only=False)["state"]["timestamp"]["Timestamp"]
+    return int(saved["batch"])
+
+
+def test_stopped_in_three_ways_and_resumed_ends_in_the_same_weights(place: Path, undisturbed: Path) -> None:
+    """SIGTERM saves the step under way, whatever the interval; Ctrl-C and SIGKILL leave the last
+    checkpoint."""
+    folder = place / "runs" / "stopped"
+    words = command(place, folder.name, "autoresume=true")
+    rarely = command(place, folder.name, "autoresume=true", "save_interval=100ba", "data.num_workers=2")
+    code, said = stopped(rarely, folder, 3, terminate_all)
+    assert code == 143, said
+    assert said.startswith("stopped by SIGTERM after step"), said
+    assert 3 <= step_saved(folder) < 16
+    code, said = stopped(words, folder, 2, lambda run: run.send_signal(signal.SIGINT))
+    assert code == 130, said
+    assert said.startswith("error: interrupted")
+    code, said = stopped(words, folder, 4, psutil.Process.kill)  # perhaps while a checkpoint is written
+    assert code == -signal.SIGKILL, said
     done = run(words)
     assert "512 samples" not in done.stdout  # it did not begin again
     assert_same_weights(undisturbed, folder)
@@ -56,43 +100,20 @@ def test_stopped_and_resumed_ends_in_the_same_weights(
 ONE = (sys.executable,)
 
 
-@pytest.mark.parametrize(
-    ("begun", "continued"),
-    [
-        pytest.param(ONE, ONE, id="one"),
-        pytest.param(COMPOSER, COMPOSER, id="two", marks=pytest.mark.slow),
-        pytest.param(COMPOSER, ONE, id="two-one", marks=pytest.mark.slow),
-        pytest.param(ONE, COMPOSER, id="one-two", marks=pytest.mark.slow),
-    ],
-)
-def test_sigterm_saves_the_step_under_way(
-    place: Path,
-    undisturbed: Path,
-    request: pytest.FixtureRequest,
-    begun: tuple[str, ...],
-    continued: tuple[str, ...],
-) -> None:
-    """At any step: checkpoints are due every 100 steps here, and the run goes on from there, on any number of
-    ranks."""
-    folder = place / "runs" / f"terminated-{request.node.callspec.id}"
-    settings = folder.name, "autoresume=true", "save_interval=100ba"
-    words = command(place, *settings, launcher=begun)
-    process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    wait_for_steps(folder, 3, process)
-    # As schedulers signal a whole group: the launcher, which tells its ranks, and one of these itself.
-    for told in [process.pid, *(rank.pid for rank in psutil.Process(process.pid).children()[-1:])]:
-        os.kill(told, signal.SIGTERM)
-    _, errors = process.communicate(timeout=120)
-    assert process.returncode != 0
-    if begun == ONE:
-        assert process.returncode == 143
-        assert errors.strip().splitlines()[-1].startswith("stopped by SIGTERM after step"), errors[-2000:]
-    saved = torch.load(folder / "latest-rank0.pt", weights_only=False)["state"]["timestamp"]["Timestamp"]
-    assert 0 < saved["batch"] < 16
-    run(command(place, *settings, launcher=continued))
+@pytest.mark.slow
+def test_sigterm_saves_the_step_under_way_for_any_number_of_ranks(place: Path, undisturbed: Path) -> None:
+    """One rank, then two, then one; checkpoints are due every 100 steps here."""
+    folder, settings = place / "runs" / "terminated", ("autoresume=true", "save_interval=100ba")
+    one, two = (command(place, folder.name, *settings, launcher=launcher) for launcher in (ONE, COMPOSER))
+    code, said = stopped(one, folder, 3, terminate_some)
+    assert code == 143, said
+    first = step_saved(folder)
+    assert 3 <= first < 16
+    code, said = stopped(two, folder, 3, terminate_some)
+    assert code != 0, said
+    assert first < step_saved(folder) < 16
+    run(one)
     assert losses(folder) == pytest.approx(losses(undisturbed), rel=1e-3)
-    if begun == continued == ONE:
-        assert_same_weights(undisturbed, folder)
 
 
 def assert_same_weights(expected: Path, found: Path) -> None:
@@ -104,40 +125,31 @@ def assert_same_weights(expected: Path, found: Path) -> None:
 
 
 @pytest.mark.slow
-def test_sigterm_to_every_process_of_a_run(place: Path) -> None:
-    """As Slurm does it; the loader's workers are needed for the step under way."""
-    folder = place / "runs" / "all-told"
-    words = command(place, folder.name, "save_interval=100ba", "data.num_workers=2")
-    process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    wait_for_steps(folder, 2, process)
-    for told in [*psutil.Process(process.pid).children(recursive=True), process]:
-        os.kill(told.pid, signal.SIGTERM)
-    _, errors = process.communicate(timeout=120)
-    assert process.returncode == 143, errors[-3000:]
-    assert (folder / "latest-rank0.pt").exists()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("victim", ["rank", "worker"])
-def test_a_killed_process_ends_all_ranks_and_a_resume_repairs(
-    place: Path, undisturbed: Path, victim: str
-) -> None:
+def test_a_killed_process_ends_all_ranks_and_a_resume_repairs(place: Path, undisturbed: Path) -> None:
     """Nobody waits for the dead: not the other rank, not its workers, not the next run."""
-    folder = place / "runs" / f"killed-{victim}"
+    folder = place / "runs" / "killed"
     words = command(place, folder.name, "autoresume=true", "data.num_workers=1", launcher=COMPOSER)
-    launcher = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 200
-    while not (folder / "latest-rank0.pt").exists() and launcher.poll() is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    everybody = psutil.Process(launcher.pid).children(recursive=True)
-    rank = next(p for p in psutil.Process(launcher.pid).children() if p.environ().get("RANK") == "1")
-    (rank if victim == "rank" else loader_worker(rank)).kill()
-    assert launcher.wait(timeout=120) != 0
-    assert psutil.wait_procs(everybody, timeout=30)[1] == []
+    kill_one_of(words, folder, 6, lambda rank: rank)  # a checkpoint is written after step 4
+    kill_one_of(words, folder, 2, loader_worker)
     run(words)
     found, expected = losses(folder), losses(undisturbed)
     assert found[15] == pytest.approx(expected[15], rel=1e-3)
+
+
+def kill_one_of(
+    words: list[str], folder: Path, steps: int, choose: Callable[[psutil.Process], psutil.Process]
+) -> None:
+    """The second rank, or a process of it, after so many steps more than are logged; all of them end."""
+    before = len(steps_logged(folder))
+    launcher = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait_for_steps(folder, before + steps, launcher)
+    everybody = psutil.Process(launcher.pid).children(recursive=True)
+    rank = next(p for p in psutil.Process(launcher.pid).children() if p.environ().get("RANK") == "1")
+    choose(rank).kill()
+    assert launcher.wait(timeout=120) != 0
+    assert psutil.wait_procs(everybody, timeout=30)[1] == []
+    assert (folder / "latest-rank0.pt").exists()
+    assert not (folder / "results.json").exists()
 
 
 def loader_worker(rank: psutil.Process) -> psutil.Process:
@@ -151,9 +163,13 @@ def test_a_second_run_does_not_fall_over_the_first(place: Path, undisturbed: Pat
     assert "autoresume=true" in done.stderr
 
 
-def test_wrong_settings_are_one_line_and_exit_1(place: Path) -> None:
-    done = run(command(place, "wrong", "optimizer.lrr=1"), code=1)
-    assert done.stderr == "error: optimizer.lrr: unknown key (did you mean lr?)\n"
+def test_wrong_settings_are_one_line_and_exit_1(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        assert main(command(place, "wrong", "optimizer.lrr=1")[2:]) == 1
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert capsys.readouterr().err == "error: optimizer.lrr: unknown key (did you mean lr?)\n"
 
 
 def test_help_is_quick_and_usage_errors_exit_2() -> None:
