@@ -142,14 +142,21 @@ def last_step(folder: Path) -> int:
 def test_in_a_probe_and_in_the_last_evaluation(
     place: Path, undisturbed: Path, held_out: tuple[Path, bytes], launcher: tuple[str, ...]
 ) -> None:
-    """The step before it is saved, no step is taken twice, and the end is the undisturbed one."""
+    """And before the first step. The step before it is saved, no step is taken twice, and the end is the
+    undisturbed one, reached on one rank."""
     first, content = held_out
     name = f"probed-{len(launcher)}"
     folder = place / "runs" / name
     first.unlink()
     gate = Gate(first)
     words = command(place, *settings(first, name, "eval_interval=3ba"), launcher=launcher)
-    # Images are looked at before training too.
+    # Images are looked at before training too: a run that is told to stop then begins anew.
+    if launcher == ONE:
+        assert stopped_at(gate, words, content) == (
+            143,
+            "stopped by SIGTERM before the first step; no step was taken, begin again with autoresume=true",
+        )
+        assert not list(folder.glob("*.pt"))
     code, line = stopped_at(gate, words, content, passes=1)
     if launcher == ONE:
         assert (code, line) == (
@@ -175,33 +182,12 @@ def test_in_a_probe_and_in_the_last_evaluation(
 
     first.unlink()
     shutil.copy(first.with_name("1.png"), first)
-    run(command(place, *settings(first, name), launcher=launcher))
+    run(command(place, *settings(first, name)))
     results = json.loads((folder / "results.json").read_text())
     assert results["zeroshot/gated/images"] == 4
     if launcher == ONE:
         for key, value in weights(undisturbed).items():
             assert torch.equal(value, weights(folder)[key]), key
-
-
-def test_before_the_first_step(place: Path, undisturbed: Path, held_out: tuple[Path, bytes]) -> None:
-    """While a run is being built; it then begins anew."""
-    first, _ = held_out
-    names = first.parents[2] / "names.txt"
-    gate = Gate(names)
-    folder = place / "runs" / "early"
-    probe = f"zeroshot={{a: {{local: {first.parents[1]}, classnames: {names}}}}}"
-    words = command(place, "early", "autoresume=true", probe)
-    code, line = stopped_at(gate, words, b"one\ntwo\n")
-    assert code == 143
-    assert (
-        line
-        == "stopped by SIGTERM before the first step; no step was taken, begin again with autoresume=true"
-    )
-    assert not list(folder.glob("*.pt"))
-    names.unlink()
-    names.write_text("one\ntwo\n")
-    run(words)
-    assert torch.equal(weights(folder)["clip.logit_scale"], weights(undisturbed)["clip.logit_scale"])
 
 
 def test_an_agreement_is_saved_at_the_next_checkpoint_event() -> None:
