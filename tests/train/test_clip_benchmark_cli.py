@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from engine.shards.reader import open_dataset
-from tests.train.run_kit import ROOT, run
+from tests.train.run_kit import ROOT, evaluated, run
 
 TEMPLATES = ("a photo of a {c}.", "{c}", "the colour {c}.")
 CLIP_BENCHMARK = str(Path(sys.executable).parent / "clip_benchmark")
@@ -98,9 +98,7 @@ def test_its_command_line_gives_our_numbers(undisturbed: Path, sets: Path, tmp_p
     theirs = expected(model, sets, tmp_path)
     for name in (undisturbed, model):  # the run and what became of it
         out = tmp_path / f"of_{name.name}"
-        words = ["-m", "train.evaluate", str(name), "--tasks", tasks, "--out", str(out), "--cache", "none"]
-        run([sys.executable, *words])
-        found = json.loads((out / "evaluation.json").read_text())["tasks"]
+        found = evaluated(name, out, tasks)["tasks"]
         # Theirs are means in float32.
         assert {task["task"]: task["metrics"] for task in found} == {
             task: pytest.approx(figures, abs=1e-6) for task, figures in theirs.items()
