@@ -35,7 +35,8 @@ class ReadCounts:
         fetch_retries: attempts that failed and were followed by another.
         fetch_us, gather_us, captions_us, decode_us: microseconds that making batches spent waiting for shards
             (fetching, verifying, mapping), taking views of samples, choosing captions, decoding and resizing
-            images; summed over processes, so that with workers they may pass the clock.
+            images (with DALI: waiting for it); summed over processes, so that with workers they may pass the
+            clock.
     """
 
     samples: int = 0

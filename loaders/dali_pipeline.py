@@ -57,7 +57,8 @@ class SlicePipeline:
         if self._device is None:
             tensor = torch.from_numpy(np.asarray(dense))
         else:
-            tensor = torch.utils.dlpack.from_dlpack(dense)
+            # `outputs` has waited. Any stream named here would be made to wait for the runs that follow, too.
+            tensor = torch.utils.dlpack.from_dlpack(dense.__dlpack__(stream=-1))
         return tensor.permute(0, 3, 1, 2) if self._options.channels_last else tensor
 
 

@@ -244,7 +244,8 @@ class CaptionLoader(StreamingDataLoader):
             # In this process the batch is made in threads of its own, not where Streaming is walked.
             collate_fn=maker if config.num_workers else list,
             drop_last=config.drop_last,
-            pin_memory=torch.cuda.is_available(),
+            # Else the rows, which are numbers, would be walked; the maker pins what it makes.
+            pin_memory=bool(config.num_workers) and torch.cuda.is_available(),
             # Its own generator: torch seeds its workers from the global one, and the model's draws would
             # shift.
             generator=torch.Generator().manual_seed(config.seed),
