@@ -156,7 +156,6 @@ class BatchMaker:
     def _begin_part(self, part: Part, image: torch.Tensor) -> BegunPart:
         with self._reading:
             samples = self.dataset.read(part.samples)
-        self.dataset.counters.add(samples=len(part.samples), bytes_read=samples.nbytes)
         return BegunPart(part, samples, self.decoder.start(self._work(part, samples, image)))
 
     def _work(self, part: Part, samples: SampleBatch, image: torch.Tensor) -> Work:
@@ -188,6 +187,7 @@ class BatchMaker:
         part, samples, decoding = begun
         numbers = part.samples
         status = self._checked(samples, decoding.finish())
+        self.dataset.counters.add(samples=len(numbers), bytes_read=samples.nbytes)
         if status.any():
             with self._reading:
                 numbers = self._replacer.replace(numbers, status, image, partial(self._decode_again, part))

@@ -57,18 +57,20 @@ class Bench:
 
 def _turn(loader: CaptionLoader, limit: Limit, device: torch.device) -> tuple[Turn, int]:
     counters = loader.dataset.counters
+    before = counters.total()
     cpu_time = cpu_seconds if loader.num_workers else time.process_time  # children are looked for in 10 ms
     with closing(_endless(loader)) as batches:
         arrive(next(batches), device)  # threads, pipelines and memory are made for it: it does not count
         began = time.perf_counter()  # at once: the next ones are being made
-        before, cpu = counters.total(), cpu_time()
+        cpu = cpu_time()
         samples = made = 0
         seconds = 0.0
         while made == 0 or (made < limit.batches and seconds < limit.seconds):
             samples += arrive(next(batches), device)
             made += 1
             seconds = time.perf_counter() - began
-        counted, cpu = counters.total() - before, cpu_time() - cpu
+        cpu = cpu_time() - cpu
+    counted = counters.total() - before  # of all batches: those under way are in neither number by now
     left = counted.left_to_native / max(1, counted.samples)
     return Turn(samples, seconds, cpu, left), made
 
