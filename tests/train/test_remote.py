@@ -181,7 +181,9 @@ def test_a_run_goes_on_on_another_machine(
             process.kill()
         first.wait()
         shutil.rmtree(folder)
-        assert "there is a run already" in run(words(launcher=ONE), code=1).stderr
+        config = load_config(ROOT / "yamls/tiny_cpu.yaml", words(launcher=ONE)[3:])
+        with pytest.raises(UserError, match="exp/one: there is a run already"):
+            check_folder(config, run_folder(config))
         run(words("autoresume=true", launcher=ONE))
         assert losses(folder) == pytest.approx(losses(undisturbed), rel=1e-3)
         assert "exp/one/results.json" in stored(s3)
