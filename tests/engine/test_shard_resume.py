@@ -84,7 +84,8 @@ def test_killed_at_five_moments(tars: Path, expected: dict[str, str], tmp_path: 
 def test_killed_at_fifteen_moments(tars: Path, expected: dict[str, str], tmp_path: Path) -> None:
     draw, kills = random.Random(30), 0
     for at in range(15):
-        kills += kill_and_resume(tars, tmp_path / str(at), [draw.uniform(0, 2.5)])
+        kills += killed_after(tars, tmp_path / str(at), draw.uniform(0, 2.5))
+        build_dataset(tars, tmp_path / str(at))
         assert tree(tmp_path / str(at)) == expected
         shutil.rmtree(tmp_path / str(at))
     assert kills >= 8
