@@ -68,6 +68,19 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
     return dict(state["state"]["model"])
 
 
+def assert_goes_on_after(signal: int, words: list[str], folder: Path, undisturbed: Path) -> None:
+    """A run that resumes by itself, ended by a signal and run again, is the undisturbed one, bit for bit."""
+    ended = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True)
+    wait_for_steps(folder, 7, ended)
+    ended.send_signal(signal)
+    ended.wait()
+    run(words)
+    found, expected = weights(folder), weights(undisturbed)
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+    last = max(losses(undisturbed))
+    assert losses(folder)[last] == losses(undisturbed)[last]
+
+
 def steps_logged(folder: Path) -> list[str]:
     log = folder / "log.jsonl"
     return log.read_text().splitlines() if log.exists() else []

@@ -6,16 +6,14 @@ import io
 import itertools
 import json
 import signal
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from PIL import Image
 
 from tests.train import corpus
-from tests.train.run_kit import COMPOSER, ROOT, command, losses, run, wait_for_steps, weights
+from tests.train.run_kit import COMPOSER, assert_goes_on_after, command, run
 
 COUNT, GLOBAL, STEPS = 160, 32, 16
 jpeg = corpus._jpeg
@@ -66,13 +64,5 @@ def test_what_dali_was_not_given_is_counted_over_the_ranks(undisturbed: Path) ->
 
 @pytest.mark.slow
 def test_killed_and_resumed_it_ends_in_the_same_weights(place: Path, undisturbed: Path) -> None:
-    folder = place / "runs" / "killed"
     going_on = words(place, "killed", "autoresume=true")
-    killed = subprocess.Popen(going_on, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    wait_for_steps(folder, 7, killed)
-    killed.send_signal(signal.SIGTERM)
-    killed.wait()
-    run(going_on)
-    found, expected = weights(folder), weights(undisturbed)
-    assert all(torch.equal(found[name], expected[name]) for name in expected)
-    assert losses(folder)[STEPS - 1] == losses(undisturbed)[STEPS - 1]
+    assert_goes_on_after(signal.SIGTERM, going_on, place / "runs" / "killed", undisturbed)

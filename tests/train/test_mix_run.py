@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
 from pathlib import Path
 
 import pytest
-import torch
 import yaml
 
 from loaders.recipe.data import read_data_recipe
 from loaders.replayer import Replayer
 from tests.train import corpus
-from tests.train.run_kit import ROOT, command, losses, run, wait_for_steps, weights
+from tests.train.run_kit import ROOT, assert_goes_on_after, command, run
 
 STEPS, GLOBAL = 16, 32
 DATA = {
@@ -67,16 +65,8 @@ def test_the_log_has_the_shares_of_each_step(undisturbed: Path) -> None:
 
 @pytest.mark.slow
 def test_killed_and_resumed_it_ends_in_the_same_weights(place: Path, undisturbed: Path) -> None:
-    folder = place / "runs" / "killed"
     going_on = words(place, "killed", "autoresume=true")
-    killed = subprocess.Popen(going_on, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    wait_for_steps(folder, 7, killed)
-    killed.send_signal(signal.SIGKILL)
-    killed.wait()
-    run(going_on)
-    found, expected = weights(folder), weights(undisturbed)
-    assert all(torch.equal(found[name], expected[name]) for name in expected)
-    assert losses(folder)[STEPS - 1] == losses(undisturbed)[STEPS - 1]
+    assert_goes_on_after(signal.SIGKILL, going_on, place / "runs" / "killed", undisturbed)
 
 
 @pytest.mark.slow
