@@ -24,7 +24,7 @@ from engine.numbers import positive
 EXAMPLE = """\
 examples:
   python -m benchmarks.gpu --out docs/results/gpu
-  python -m benchmarks.gpu --minutes 9 --work /tmp/gpu --out gpu     (again, until nothing is dropped)
+  python -m benchmarks.gpu --minutes 9 --work out/gpu --out gpu     (again, until nothing is dropped)
   python -m benchmarks.gpu --device cpu --quick --out check
 
 Writes OUT.json after every measurement, OUT.svg, and the tables into OUT.md, between two marks if it is
