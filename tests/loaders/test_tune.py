@@ -211,6 +211,7 @@ def test_wrong_usage(recipe: Path, words: list[str]) -> None:
         main([str(recipe), *words] if words else [])
 
 
+@pytest.mark.slow
 def test_ctrl_c_prints_what_is_known_and_leaves_nothing(recipe: Path, tmp_path: Path) -> None:
     ours, theirs = pty.openpty()  # on a terminal, progress is drawn at once
     words = [str(recipe), "--seconds", "9", "--json", str(tmp_path / "tune.json")]

@@ -51,6 +51,7 @@ def end(processes: list[Process]) -> list[str]:
             process.kill()
 
 
+@pytest.mark.slow
 def test_nodes_train_as_one_stop_together_and_go_on(place: Path, undisturbed: Path) -> None:
     """From one save_folder that both see; the caches are each node's own, and shared by its two ranks. Then
     each has one rank."""

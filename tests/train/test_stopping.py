@@ -136,9 +136,8 @@ def last_step(folder: Path) -> int:
     return int(state["timestamp"]["Timestamp"]["batch"])
 
 
-@pytest.mark.parametrize(
-    "launcher", [ONE, pytest.param(COMPOSER, marks=pytest.mark.slow)], ids=["one", "two"]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", [ONE, COMPOSER], ids=["one", "two"])
 def test_in_a_probe_and_in_the_last_evaluation(
     place: Path, undisturbed: Path, held_out: tuple[Path, bytes], launcher: tuple[str, ...]
 ) -> None:

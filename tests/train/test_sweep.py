@@ -113,6 +113,7 @@ def test_refused_before_anything_runs(
     assert not (place / "sweeps" / "refused").exists()
 
 
+@pytest.mark.slow
 def test_a_failing_row_does_not_keep_the_others_back(place: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """One of two rows cannot run; what is done is not done again; other settings are refused."""
     rows = {
